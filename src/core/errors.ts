@@ -1,0 +1,97 @@
+/**
+ * One error for everything that can go wrong with a tunnel.
+ *
+ * Every protocol owns a table from {@linkcode ErrorCode} to its own replies (`satisfies Record<ErrorCode, …>`),
+ * so a new code does not compile until each protocol says what its clients see.
+ *
+ * @module
+ */
+
+/** What kind of failure it was. */
+export type ErrorCode =
+  | "refused" // the target's port is closed
+  | "unreachable" // no way to the host
+  | "netUnreachable" // no way to its network
+  | "resolve" // the name was not found
+  | "timeout"
+  | "denied" // by a rule, here or at a hop
+  | "limit" // too many tunnels
+  | "loop" // the connection came from ourselves
+  | "auth" // credentials missing or wrong
+  | "protocol" // somebody broke the rules of the protocol
+  | "tls"
+  | "unsupported" // the command or method
+  | "address" // the address or its type
+  | "closed" // ended early
+  | "failed"; // a hop said no more than that
+
+/** Who caused it: the client that asked, the way to the target, or Hopline itself. */
+export type Side = "client" | "upstream" | "local";
+
+/** How far the attempt had come. */
+export type Stage = "resolve" | "connect" | "tls" | "auth" | "request" | "relay";
+
+/** The facts of a {@linkcode ProxyError}. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly side: Side;
+  readonly stage: Stage;
+  /** Position in the chain, from 1; 0 is Hopline itself. Absent until the chain fills it in. */
+  readonly hop?: number;
+  /** The hop's name and redacted URL. */
+  readonly label?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * A tunnel failed; the fields say at which hop, at what stage and why.
+ *
+ * @example
+ * ```ts
+ * import { ProxyError } from "@hopline/hopline";
+ *
+ * const error = new ProxyError("connection refused", { code: "refused", side: "upstream", stage: "connect" });
+ * console.log(error.code, error.stage); // refused connect
+ * ```
+ */
+export class ProxyError extends Error {
+  override readonly name = "ProxyError";
+  readonly code: ErrorCode;
+  readonly side: Side;
+  readonly stage: Stage;
+  readonly hop?: number;
+  readonly label?: string;
+
+  /** @param message what was expected and what came, without any secret */
+  constructor(message: string, failure: Failure) {
+    super(printable(message), failure.cause === undefined ? undefined : { cause: failure.cause });
+    this.code = failure.code;
+    this.side = failure.side;
+    this.stage = failure.stage;
+    this.hop = failure.hop;
+    this.label = failure.label;
+  }
+
+  /** The same error, placed at a hop; an error that already has a place keeps it. */
+  at(hop: number, label: string): ProxyError {
+    if (this.hop !== undefined) return this;
+    const { code, side, stage, cause } = this;
+    return new ProxyError(this.message, { code, side, stage, cause, hop, label });
+  }
+}
+
+/** Any thrown value as a {@linkcode ProxyError}, so that only one class of error leaves the core. */
+export function asProxyError(error: unknown, otherwise: Failure): ProxyError {
+  if (error instanceof ProxyError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new ProxyError(message, { ...otherwise, cause: error });
+}
+
+/** Text that is safe in a log, a header or a terminal: C0, C1 and line separators are escaped. */
+export function printable(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  });
+}

@@ -10,9 +10,18 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** What travels along with a dial: when `signal` aborts, the dial rejects with the signal's reason. */
+/** What travels along with a dial. */
 export interface Context {
+  /** When it aborts, the dial rejects with its reason. */
   readonly signal: AbortSignal;
+  /** Is told the local address of every connection made for this dial, for as long as it lives. */
+  readonly outgoing?: Outgoing;
+}
+
+/** Remembers outgoing connections by their local addresses: a client that has one of them is ourselves, in a loop. */
+export interface Outgoing {
+  add(local: Endpoint): void;
+  delete(local: Endpoint): void;
 }
 
 /** A byte stream between two ends. One reader and one writer at a time. */
@@ -37,12 +46,94 @@ export interface Listener extends AsyncIterable<Conn> {
   close(): void;
 }
 
-/** The ways that two ends of a relay can be joined faster than by copying; see `Runtime.relay`. */
-export interface RelayResult {
-  /** Bytes from the client to the target. */
-  readonly bytesUp: number;
-  /** Bytes from the target to the client. */
-  readonly bytesDown: number;
-  /** Why it ended other than by an EOF each way, and whose side did it. */
-  readonly failure?: { readonly side: "client" | "upstream" | "local"; readonly error: Error };
+const firstBuffer = 1024;
+
+/**
+ * A connection whose first bytes can be looked at, and given back.
+ *
+ * Handshakes and sniffers read through it; what they do not consume is read by whoever comes next, so nothing that a
+ * peer sent early is ever lost. Consumed bytes are never overwritten, so views of them stay valid.
+ */
+export class BufferedConn implements Conn {
+  #buffer = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
+  #eof = false;
+
+  constructor(readonly inner: Conn) {}
+
+  /** The same connection, wrapped only if it is not yet. */
+  static of(conn: Conn): BufferedConn {
+    return conn instanceof BufferedConn ? conn : new BufferedConn(conn);
+  }
+
+  get localAddr(): Endpoint | null {
+    return this.inner.localAddr;
+  }
+
+  get remoteAddr(): Endpoint | null {
+    return this.inner.remoteAddr;
+  }
+
+  /** What has arrived and has not been consumed. */
+  get buffered(): Uint8Array {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /** Waits for more bytes behind {@linkcode buffered}; `false` when there are no more. */
+  async fill(): Promise<boolean> {
+    if (this.#eof) return false;
+    if (this.#end === this.#buffer.length) {
+      const grown = new Uint8Array(Math.max(firstBuffer, 2 * (this.#end - this.#start)));
+      grown.set(this.buffered);
+      this.#end -= this.#start;
+      this.#start = 0;
+      this.#buffer = grown;
+    }
+    const n = await this.inner.read(this.#buffer.subarray(this.#end));
+    if (n === null) {
+      this.#eof = true;
+      return false;
+    }
+    this.#end += n;
+    return true;
+  }
+
+  /** Takes `n` bytes off the front of {@linkcode buffered}. */
+  consume(n: number): Uint8Array {
+    const taken = this.#buffer.subarray(this.#start, this.#start + n);
+    this.#start += n;
+    return taken;
+  }
+
+  /** The connection below, once nothing is buffered: the relay is faster without this layer. */
+  unwrap(): Conn {
+    return this.#start === this.#end && !this.#eof ? this.inner : this;
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    const n = Math.min(p.length, this.#end - this.#start);
+    if (n > 0) {
+      p.set(this.consume(n));
+      return Promise.resolve(n);
+    }
+    if (this.#eof) return Promise.resolve(null);
+    return this.inner.read(p);
+  }
+
+  write(p: Uint8Array): Promise<void> {
+    return this.inner.write(p);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.inner.closeWrite();
+  }
+
+  close(): void {
+    this.inner.close();
+  }
+
+  abort(): void {
+    this.inner.abort();
+  }
 }

@@ -4,8 +4,11 @@
  *
  * @module
  */
-import type { Conn, Context, Endpoint } from "./conn.ts";
-import { asProxyError, type Stage } from "./errors.ts";
+import { ipVersion } from "./address.ts";
+import { BufferedConn, type Conn, type Context, type Endpoint } from "./conn.ts";
+import type { Network } from "./direct.ts";
+import { asProxyError, ProxyError } from "./errors.ts";
+import { background, deadline, drive, type Handshake } from "./handshake.ts";
 
 /** Opens a connection to a target, however far away. */
 export interface Dialer {
@@ -20,6 +23,9 @@ export interface Hop {
   wrap(next: Dialer): Dialer;
 }
 
+/** Puts a layer, such as TLS, around a connection to `server`. The connection is its own from then on. */
+export type Layer = (conn: Conn, server: Endpoint, ctx: Context) => Promise<Conn>;
+
 /** Folds hops over a dialer; errors that pass are placed at the hop that met them, counted from 1. */
 export function fold(first: Dialer, hops: readonly Hop[]): Dialer {
   return hops.reduce((dialer, hop, index) => place(hop.wrap(dialer), index + 1, hop.label), first);
@@ -32,13 +38,119 @@ export function place(dialer: Dialer, hop: number, label: string): Dialer {
       try {
         return await dialer.dial(target, ctx);
       } catch (error) {
-        throw failedAt(error, "connect").at(hop, label);
+        throw asProxyError(error, { code: "failed", side: "upstream", stage: "connect" }).at(hop, label);
       }
     },
   };
 }
 
-/** Any thrown value as an error met on the way to the target. */
-export function failedAt(error: unknown, stage: Stage) {
-  return asProxyError(error, { code: "closed", side: "upstream", stage });
+/** A dialer that gives up after `ms`. */
+export function limited(dialer: Dialer, ms: number): Dialer {
+  return {
+    async dial(target, parent) {
+      const { ctx, done } = deadline(parent, ms);
+      try {
+        return await dialer.dial(target, ctx);
+      } finally {
+        done();
+      }
+    },
+  };
+}
+
+/** What a hop does once its server is reached. */
+export interface TunnelHop {
+  readonly label: string;
+  readonly server: Endpoint;
+  /** What goes around the connection to the server first. */
+  readonly layer?: Layer;
+  /** How the server is asked for a tunnel to the target. */
+  readonly handshake: (target: Endpoint) => Handshake<unknown>;
+  /** Milliseconds that layer and handshake may take together. */
+  readonly timeout: number;
+}
+
+/** The hop that reaches `server` and asks it for a tunnel. */
+export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHop): Hop {
+  async function tunnel(conn: Conn, target: Endpoint, ctx: Context): Promise<Conn> {
+    const buffered = BufferedConn.of(layer === undefined ? conn : await layer(conn, server, ctx));
+    try {
+      await drive(buffered, handshake(target), ctx, { peer: "upstream" });
+      return buffered.unwrap();
+    } catch (error) {
+      buffered.abort();
+      throw error;
+    }
+  }
+  return {
+    label,
+    wrap: (next) => ({
+      dial: async (target, ctx = background) =>
+        await within(
+          ctx,
+          timeout,
+          await next.dial(server, ctx),
+          (conn, inner) => tunnel(conn, target, inner),
+        ),
+    }),
+  };
+}
+
+/** The hop that puts a layer around the connection to whatever is dialled through it. */
+export function layerHop(label: string, layer: Layer, timeout: number): Hop {
+  return {
+    label,
+    wrap: (next) => ({
+      dial: async (target, ctx = background) =>
+        await within(ctx, timeout, await next.dial(target, ctx), (conn, inner) => layer(conn, target, inner)),
+    }),
+  };
+}
+
+/** Works on a connection that stands, for `ms` at most: the time that reaching it took is not its own. */
+async function within(
+  parent: Context,
+  ms: number,
+  conn: Conn,
+  work: (conn: Conn, ctx: Context) => Promise<Conn>,
+): Promise<Conn> {
+  const { ctx, done } = deadline(parent, ms);
+  try {
+    return await work(conn, ctx);
+  } finally {
+    done();
+  }
+}
+
+/** The same hop for one that must be given addresses: names are resolved here, before it is asked. */
+export function resolvingHop(hop: Hop, resolve: Network["resolve"], families: readonly (4 | 6)[]): Hop {
+  return {
+    label: hop.label,
+    wrap(next) {
+      const dialer = hop.wrap(next);
+      return {
+        async dial(target, ctx = background) {
+          return await dialer.dial({ ...target, hostname: await toAddress(target.hostname, ctx) }, ctx);
+        },
+      };
+    },
+  };
+
+  async function toAddress(hostname: string, ctx: Context): Promise<string> {
+    if (ipVersion(hostname) !== 0) return hostname;
+    let missing: unknown;
+    for (const family of families) {
+      try {
+        const [address] = await resolve(hostname, family, ctx);
+        if (address !== undefined) return address;
+      } catch (error) {
+        missing ??= error;
+      }
+    }
+    throw missing ?? new ProxyError(`the name ${hostname} has no address`, {
+      code: "resolve",
+      side: "upstream",
+      stage: "resolve",
+    });
+  }
 }

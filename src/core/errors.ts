@@ -87,11 +87,15 @@ export function asProxyError(error: unknown, otherwise: Failure): ProxyError {
   return new ProxyError(message, { ...otherwise, cause: error });
 }
 
-/** Text that is safe in a log, a header or a terminal: C0, C1 and line separators are escaped. */
+/** Text that is safe in a log, a header or a terminal: C0, C1, line separators and bidi marks are escaped. */
 export function printable(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g, (character) => {
+  return text.replace(unprintable, (character) => {
     const code = character.charCodeAt(0);
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+    return code < 0x100
+      ? `\\x${code.toString(16).padStart(2, "0")}`
+      : `\\u${code.toString(16).padStart(4, "0")}`;
   });
 }
+
+// deno-lint-ignore no-control-regex
+const unprintable = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;

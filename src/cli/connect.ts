@@ -1,0 +1,83 @@
+/**
+ * `hopline connect`: joins standard input and output to a target through the chain, for ssh's ProxyCommand and git.
+ *
+ * @module
+ */
+import process from "node:process";
+import { AddressError, parseEndpoint } from "../core/address.ts";
+import type { Conn, Endpoint } from "../core/conn.ts";
+import { asProxyError } from "../core/errors.ts";
+import { Inbox } from "../core/inbox.ts";
+import { relay } from "../core/relay.ts";
+import { configFromFlags } from "../config/load.ts";
+import { theChain } from "../config/schema.ts";
+import { chainDialer } from "../plan.ts";
+import { currentRuntime } from "../runtime/runtime.ts";
+import { UsageError } from "./arguments.ts";
+import type { Command } from "./main.ts";
+
+/** Connects to a target. */
+export const connect: Command = {
+  grammar: { operands: ["TARGET (host:port)"], values: ["c", "F"], flags: [] },
+  async run({ operands: [text], lists, values }) {
+    const target = parseTarget(text);
+    const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
+    const chain = theChain(config);
+    const dialer = chainDialer(chain?.hops ?? [], await currentRuntime(), config.timeouts);
+    const upstream = await dialer.dial(target).catch((error) => {
+      throw asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
+    });
+    const { failure } = await relay(new StandardStreams(), upstream, config.timeouts);
+    if (failure?.side !== "upstream") return 0;
+    throw asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" }).at(0, "relay");
+  },
+};
+
+function parseTarget(text: string): Endpoint {
+  try {
+    return parseEndpoint(text);
+  } catch (error) {
+    if (error instanceof AddressError) throw new UsageError(`TARGET: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Standard input and output as a connection. */
+class StandardStreams implements Conn {
+  readonly localAddr = null;
+  readonly remoteAddr = null;
+  readonly #inbox = new Inbox(process.stdin);
+
+  constructor() {
+    process.stdin.on("data", (chunk: Uint8Array) => this.#inbox.deliver(chunk, false));
+    process.stdin.on("end", () => this.#inbox.end());
+    process.stdin.on("error", (error) => this.#inbox.fail(error));
+    // Whoever reads our output may go first.
+    process.stdout.on("error", (error) => this.#inbox.fail(error));
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    return this.#inbox.read(p);
+  }
+
+  write(p: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      process.stdout.write(p.slice(), (error) => error ? reject(error) : resolve());
+    });
+  }
+
+  /** The target has said all: there is nobody left to talk to, as ssh's ProxyCommand expects. */
+  closeWrite(): Promise<void> {
+    this.#inbox.end();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#inbox.end();
+    process.stdin.pause();
+  }
+
+  abort(): void {
+    this.close();
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * What `--help` prints: enough to need no manual.
+ *
+ * @module
+ */
+
+const overview = `Hopline, a chaining proxy: one local port that speaks SOCKS5, SOCKS4, HTTP CONNECT and TLS,
+and behind it a chain of proxies to wherever you need to go.
+
+Usage:
+  hopline [serve] [-c FILE] [-L LISTENER]... [-F HOP]... [options]
+  hopline check FILE                  validate a configuration, print every problem
+  hopline connect TARGET [-c|-F ...]  join standard input and output to TARGET (ssh ProxyCommand)
+  hopline schema                      print the JSON Schema of the configuration file
+  hopline COMMAND --help | --version
+
+Examples:
+  hopline                                              a proxy on 127.0.0.1:1080, connecting directly
+  hopline -F http://proxy.corp.example:8080 -F socks5+tls://alice:secret@relay.example.net:443
+                                                       through the office's proxy to a relay outside
+  hopline -L 'socks5+tls://alice:secret@:443?cert=cert.pem&key=key.pem'
+                                                       the relay outside
+  ssh -o ProxyCommand='hopline connect %h:%p -c hopline.json' host.example
+
+Exit status: 0 done, 1 failed while running, 2 wrong command line or configuration.`;
+
+const hops = `Hops (-F), each reached through those before it:
+  http://[user:pass@]host[:80]       HTTP CONNECT
+  https://[user:pass@]host[:443]     HTTP CONNECT inside TLS, the same as http+tls://
+  socks5://[user:pass@]host[:1080]   SOCKS5; names travel to the hop unresolved
+  socks4a://host, socks4://host      SOCKS4a; SOCKS4, with names resolved here
+  ...+tls://                         any of them inside TLS (stunnel in front of it, say)
+  Options, as ?a=b&c=d:  sni=NAME (sni= for none)  ca=FILE  cert=FILE  key=FILE  alpn=LIST
+    pin=sha256/BASE64 of the public key  insecure=true  resolve=local  timeout=5s
+  Percent-encode what is special in user names and passwords. A password on the command line can be seen by
+  other users of the machine; a configuration file can take it from a file or the environment.`;
+
+const pages: Record<string, string> = {
+  serve: `Usage: hopline [serve] [-c FILE] [-L LISTENER]... [-F HOP]... [options]
+
+Listens, and serves what clients ask for through the chain. Without -L it listens on 127.0.0.1:1080; without -F
+it connects directly.
+
+Options:
+  -c FILE               a configuration: .json, .jsonc, .yaml, .yml, .toml or .ts
+  -L LISTENER           one more listener
+  -F HOP                one more hop of the chain, in order
+  --log-level LEVEL     error, warn, info (the default) or debug
+  --log-format FORMAT   text (the default) or json, one line for each event on standard error
+  --workers N           1 in this version
+
+Listeners (-L):
+  [auto://][user:pass@][host]:port   every protocol, told apart by its first bytes
+  socks5://, socks4://, http://      only that one, or several: socks5,http://
+  ...+tls://...?cert=FILE&key=FILE   TLS required; auto:// with a certificate takes both
+  tcp://[host]:port/target:port      every connection goes to that one target
+  Options, as ?a=b&c=d:  cert=FILE  key=FILE  client-ca=FILE (client certificates required)  open=true
+  :1080 means every address. A listener off the loopback needs users, or client-ca, or open=true.
+
+${hops}
+
+Signals: SIGINT and SIGTERM stop accepting, let live tunnels finish for up to timeouts.drain, and exit; a second
+one exits at once. SIGHUP reloads the configuration; a bad one is refused whole.`,
+
+  check: `Usage: hopline check FILE [--json]
+
+Validates a configuration and prints every problem as file:line:column: path: message. Connects to nothing.
+Exit status 0 when it is good, 2 when it is not.
+
+Options:
+  --json   the result as one JSON object on standard output`,
+
+  connect: `Usage: hopline connect TARGET [-c FILE] [-F HOP]...
+
+Joins standard input and output to TARGET, a host:port, through the chain. It ends when the target has said all.
+
+  ssh -o ProxyCommand='hopline connect %h:%p -F socks5://127.0.0.1:1080' host.example
+
+Options:
+  -c FILE   a configuration
+  -F HOP    one more hop of the chain, in order
+
+${hops}`,
+
+  schema: `Usage: hopline schema
+
+Prints the JSON Schema of the configuration file. Save it beside yours and name it there as "$schema", and editors
+complete keys and point out mistakes:
+
+  hopline schema > hopline.schema.json`,
+};
+
+/** The help of the program. */
+export function help(): string {
+  return overview;
+}
+
+/** The help of one command. */
+export function commandHelp(command: string): string {
+  return pages[command];
+}

@@ -1,0 +1,77 @@
+/**
+ * `hopline serve`: listens until a signal ends it.
+ *
+ * @module
+ */
+import process from "node:process";
+import { configFromFlags } from "../config/load.ts";
+import { ConfigError, formatProblem } from "../config/problems.ts";
+import type { Config } from "../config/schema.ts";
+import { levels } from "../log.ts";
+import { Server } from "../server.ts";
+import { type Arguments, UsageError } from "./arguments.ts";
+import type { Command } from "./main.ts";
+
+/** Serves the listeners of a file and of the flags. */
+export const serve: Command = {
+  grammar: { operands: [], values: ["c", "L", "F", "log-level", "log-format", "workers"], flags: [] },
+  async run(args) {
+    const { workers = "1" } = args.values;
+    if (workers !== "1") {
+      throw new UsageError("--workers above 1 is not supported by this version of Hopline");
+    }
+    const server = await Server.start(await load(args));
+    await untilSignal(server, args);
+    return 0;
+  },
+};
+
+async function load({ lists, values }: Arguments): Promise<Config> {
+  const config = await configFromFlags({ listeners: [...lists.L], hops: [...lists.F], file: values.c });
+  const level = choice("--log-level", values["log-level"], levels) ?? config.log.level;
+  const format = choice("--log-format", values["log-format"], ["text", "json"] as const) ?? config.log.format;
+  return { ...config, log: { level, format } };
+}
+
+function choice<T extends string>(
+  option: string,
+  value: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  const chosen = choices.find((word) => word === value);
+  if (value !== undefined && chosen === undefined) {
+    throw new UsageError(`${option} is ${JSON.stringify(value)}; expected ${choices.join(", ")}`);
+  }
+  return chosen;
+}
+
+/** The first SIGINT or SIGTERM drains, a second one ends at once; SIGHUP reloads. */
+function untilSignal(server: Server, args: Arguments): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stopping = false;
+    const stop = () => {
+      if (stopping) return process.exit(0);
+      stopping = true;
+      server.close().then(resolve, reject);
+    };
+    process.on("SIGINT", stop);
+    process.on("SIGTERM", stop);
+    let reloading = Promise.resolve();
+    process.on("SIGHUP", () => {
+      if (!stopping) reloading = reloading.then(() => reload(server, args));
+    });
+  });
+}
+
+/** A bad configuration is refused whole: the old one stays. */
+async function reload(server: Server, args: Arguments): Promise<void> {
+  try {
+    await server.replace(await load(args));
+    server.log("info", "config.reloaded", { file: args.values.c });
+  } catch (error) {
+    const problems = error instanceof ConfigError
+      ? error.problems.map(formatProblem)
+      : [error instanceof Error ? error.message : String(error)];
+    for (const message of problems) server.log("error", "config.refused", { message });
+  }
+}

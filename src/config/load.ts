@@ -1,0 +1,199 @@
+/**
+ * From a file, from flags or from code to a checked configuration.
+ *
+ * @module
+ */
+import { dirname, extname, resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { filesIn, readText } from "./files.ts";
+import { type Environment, interpolate } from "./interpolate.ts";
+import { explain, flatten, type Issue } from "./issues.ts";
+import { ConfigError, formatPath, type Path, type Problem, ValueError } from "./problems.ts";
+import { type Config, type ConfigInput, schemaWith } from "./schema.ts";
+import { type Format, parseSource, type Place, type Source } from "./source.ts";
+
+export type { Environment, Format };
+
+/** What `-L`, `-F` and `-c` said. */
+export interface Flags {
+  readonly listeners: readonly string[];
+  readonly hops: readonly string[];
+  readonly file?: string;
+}
+
+const formats: Record<string, Format | "module"> = {
+  ".json": "json",
+  ".jsonc": "json",
+  ".yaml": "yaml",
+  ".yml": "yaml",
+  ".toml": "toml",
+  ".ts": "module",
+  ".js": "module",
+  ".mjs": "module",
+};
+
+/**
+ * Loads a configuration file; its extension says how it is read.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export async function loadConfig(path: string, environment: Environment = variable): Promise<Config> {
+  return await check(await readSource(path), dirname(resolve(path)), environment);
+}
+
+/**
+ * Checks the text of a configuration file. `path` names it in problems; `directory` is where relative paths start.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export async function parseConfig(
+  text: string,
+  { path, format, directory, environment = variable }: {
+    path?: string;
+    format?: Format;
+    directory?: string;
+    environment?: Environment;
+  } = {},
+): Promise<Config> {
+  const source = parseSource(
+    text.replace(/^\ufeff/, ""),
+    format ?? textFormat(path),
+    path,
+  );
+  return await check(
+    source,
+    directory ?? (path === undefined ? process.cwd() : dirname(resolve(path))),
+    environment,
+  );
+}
+
+/**
+ * Checks a configuration given in code. Its strings are taken as they are, unless an environment is given.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export async function validateConfig(
+  input: ConfigInput,
+  { directory = process.cwd(), environment }: { directory?: string; environment?: Environment } = {},
+): Promise<Config> {
+  return await check(inCode(input), directory, environment);
+}
+
+/**
+ * Joins what the command line says to a configuration file, if there is one: listeners are added to the file's, hops
+ * become a chain named `cli`. Without any listener there is one on `127.0.0.1:1080`.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export async function configFromFlags(flags: Flags, environment: Environment = variable): Promise<Config> {
+  const source = flags.file === undefined ? inCode({}) : await readSource(flags.file);
+  const directory = flags.file === undefined ? process.cwd() : dirname(resolve(flags.file));
+  return await check(withFlags(source, flags), directory, environment);
+}
+
+function variable(name: string): string | undefined {
+  return process.env[name];
+}
+
+function formatOf(path: string): Format | "module" | undefined {
+  return formats[extname(path).toLowerCase()];
+}
+
+function textFormat(path = ""): Format {
+  const format = formatOf(path);
+  return format === undefined || format === "module" ? "json" : format;
+}
+
+async function readSource(path: string): Promise<Source> {
+  const format = formatOf(path);
+  try {
+    if (format === undefined) {
+      throw new ValueError(`expected a file whose name ends in ${Object.keys(formats).join(", ")}`);
+    }
+    const text = await readText(resolve(path));
+    return format === "module" ? await importSource(path) : parseSource(text, format, path);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ConfigError([{ file: path, path: "", message: error.message }]);
+  }
+}
+
+let imports = 0;
+
+/** Runs a configuration that is a program. The query makes each load a new module, so that a reload sees changes. */
+async function importSource(path: string): Promise<Source> {
+  const url = pathToFileURL(resolve(path));
+  url.search = `load=${Date.now()}-${imports++}`;
+  let module: { default?: unknown };
+  try {
+    module = await import(url.href);
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");
+    throw new ValueError(`it cannot be run: ${reason}`);
+  }
+  if (module.default === undefined) throw new ValueError("expected `export default defineConfig({ … })`");
+  return { ...inCode(module.default), locate: () => ({ file: path }) };
+}
+
+function inCode(value: unknown): Source {
+  return { value, locate: () => ({}), problems: [] };
+}
+
+function withFlags(source: Source, { listeners, hops }: Flags): Source {
+  const value: Record<string, unknown> = isObject(source.value) ? { ...source.value } : {};
+  const problems = [...source.problems];
+  if (!isObject(source.value)) return source;
+  const given = Array.isArray(value.listeners) ? value.listeners : [];
+  const unreadable = value.listeners !== undefined && !Array.isArray(value.listeners);
+  const added = given.length + listeners.length === 0 ? ["127.0.0.1:1080"] : listeners;
+  if (!unreadable) value.listeners = [...given, ...added];
+  if (hops.length > 0 && (value.chains === undefined || isObject(value.chains))) {
+    if (isObject(value.chains) && Object.hasOwn(value.chains, "cli")) {
+      const message = "the chain `cli` is the one that -F makes; give this one another name";
+      problems.push({ ...source.locate(["chains", "cli"], "key"), path: "chains.cli", message });
+    }
+    value.chains = { ...value.chains, cli: hops };
+  }
+  return { ...source, value, problems, locate };
+
+  function locate(path: Path, at: "key" | "value"): Place {
+    const [first, second, third] = path;
+    if (first === "listeners" && typeof second === "number" && second >= given.length && !unreadable) {
+      return { path: `-L ${second - given.length + 1}` };
+    }
+    if (first === "chains" && second === "cli" && hops.length > 0) {
+      return { path: typeof third === "number" ? `-F ${third + 1}` : "-F" };
+    }
+    return source.locate(path, at);
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+async function check(source: Source, directory: string, environment?: Environment): Promise<Config> {
+  if (source.broken) throw new ConfigError(source.problems);
+  const { value, issues } = interpolate(source.value, environment);
+  const { data, error } = await schemaWith(filesIn(directory)).safeParseAsync(value, { error: explain });
+  // What is wrong with a string whose variable is missing is nothing new.
+  const found = flatten(error?.issues ?? []).filter(({ path }) =>
+    !issues.some((other) => covers(other, path))
+  );
+  const problems = [...source.problems, ...[...issues, ...found].map((issue) => placed(issue, source))];
+  if (data !== undefined && problems.length === 0) return data;
+  throw new ConfigError(problems.sort(byPlace));
+}
+
+function covers({ path }: Issue, other: Path): boolean {
+  return path.every((key, index) => key === other[index]);
+}
+
+function placed({ path, message, at }: Issue, source: Source): Problem {
+  return { path: formatPath(path), message, ...source.locate(path, at) };
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  return (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0;
+}

@@ -1,0 +1,130 @@
+/**
+ * Host names, addresses and ports: the one place where any of them is parsed.
+ *
+ * A name that passes here is safe to put into a SOCKS message, an HTTP head, a log line or a resolver; injection
+ * through host names (NUL, CR, LF, `@`, `/`, `:`, `%`) ends in this file.
+ *
+ * @module
+ */
+import ipaddr from "ipaddr.js";
+import type { Endpoint } from "./conn.ts";
+import { ProxyError } from "./errors.ts";
+
+/** What was wrong with an address; each caller wraps it in an error of its own. */
+export class AddressError extends Error {
+  override readonly name = "AddressError";
+}
+
+/** 4 or 6 for an IP address literal, 0 for anything else. */
+export function ipVersion(hostname: string): 0 | 4 | 6 {
+  if (ipaddr.IPv4.isValidFourPartDecimal(hostname)) return 4;
+  return hostname.includes(":") && !hostname.includes("%") && ipaddr.IPv6.isValid(hostname) ? 6 : 0;
+}
+
+/** The 4 or 16 bytes of an address literal. */
+export function ipBytes(hostname: string): Uint8Array {
+  return Uint8Array.from(ipaddr.parse(hostname).toByteArray());
+}
+
+/** The address that 4 or 16 bytes stand for, in its canonical spelling (RFC 5952). */
+export function ipFromBytes(bytes: Uint8Array): string {
+  return bytes.length === 4 ? bytes.join(".") : new ipaddr.IPv6([...bytes]).toString();
+}
+
+/** Whether a host is this machine: 127.0.0.0/8, ::1, mapped forms of them, or `localhost`. */
+export function isLoopback(hostname: string): boolean {
+  if (ipVersion(hostname) === 0) return hostname.toLowerCase().replace(/\.$/, "") === "localhost";
+  return ipaddr.process(hostname).range() === "loopback";
+}
+
+const nameCharacters = /^[A-Za-z0-9._-]+$/;
+
+/**
+ * Checks a host name or address literal and returns it in the form that goes on the wire: addresses canonical,
+ * other names as ASCII (IDNA).
+ *
+ * @throws AddressError
+ */
+export function parseHostname(text: string): string {
+  if (text === "") throw new AddressError("the host is empty");
+  if (nameCharacters.test(text)) {
+    if (text.length > 255) throw new AddressError(`the host is ${text.length} bytes long; at most 255 fit`);
+    return text;
+  }
+  if (ipVersion(text) === 6) return ipaddr.parse(text).toString();
+  // deno-lint-ignore no-control-regex
+  if (/[\x00-\x20\x7f"#%/:<>?@[\\\]^`{|}]/.test(text)) {
+    throw new AddressError(`${quote(text)} is not a host name`);
+  }
+  return toAscii(text);
+}
+
+function toAscii(text: string): string {
+  const { hostname } = URL.parse(`http://${text}/`) ?? { hostname: "" };
+  if (!nameCharacters.test(hostname) || hostname.length > 255) {
+    throw new AddressError(`${quote(text)} is not a host name`);
+  }
+  return hostname;
+}
+
+/**
+ * Checks a port.
+ *
+ * @throws AddressError unless it is a plain decimal from `least` (default 1) to 65535
+ */
+export function parsePort(text: string, least = 1): number {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : -1;
+  if (port < least || port > 65535) {
+    throw new AddressError(`${quote(text)} is not a port; expected ${least} to 65535`);
+  }
+  return port;
+}
+
+/**
+ * Parses `name:port`, `1.2.3.4:port` or `[v6]:port`.
+ *
+ * @throws AddressError
+ */
+export function parseEndpoint(
+  text: string,
+  options: { defaultPort?: number; least?: number } = {},
+): Endpoint {
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(.*))?$/s.exec(text);
+  if (match === null) {
+    throw new AddressError(`${quote(text)} is not host:port (an IPv6 address stands in brackets)`);
+  }
+  const [, v6, name = "", port] = match;
+  if (v6 !== undefined && ipVersion(v6) !== 6) {
+    throw new AddressError(`${quote(v6)} is not an IPv6 address`);
+  }
+  if (port === undefined && options.defaultPort === undefined) {
+    throw new AddressError(`${quote(text)} has no port; expected host:port`);
+  }
+  return {
+    hostname: parseHostname(v6 ?? name),
+    port: port === undefined ? options.defaultPort! : parsePort(port, options.least),
+  };
+}
+
+/**
+ * A target in the form in which it may go to a hop, whoever made it up: a program that dials has parsed nothing.
+ *
+ * @throws ProxyError
+ */
+export function checkTarget({ hostname, port }: Endpoint): Endpoint {
+  try {
+    return { hostname: parseHostname(hostname), port: parsePort(String(port)) };
+  } catch (error) {
+    throw new ProxyError((error as Error).message, { code: "address", side: "local", stage: "request" });
+  }
+}
+
+/** What was wrong, short enough for a message. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+/** `host:port`, with an IPv6 address in brackets. */
+export function formatEndpoint({ hostname, port }: Endpoint): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}

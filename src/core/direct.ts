@@ -1,0 +1,141 @@
+/**
+ * The direct way to a target: names are resolved here and their addresses raced (Happy Eyeballs, RFC 8305).
+ *
+ * @module
+ */
+import { ipVersion } from "./address.ts";
+import type { Conn, Context, Endpoint } from "./conn.ts";
+import type { Dialer } from "./dialer.ts";
+import { ProxyError } from "./errors.ts";
+import { background } from "./handshake.ts";
+
+/** What the direct dialer needs of a runtime. */
+export interface Network {
+  /** Connects to an address literal. */
+  connect(address: Endpoint, ctx: Context): Promise<Conn>;
+  /** The addresses of one family that a name has; none rather than an error where the other may have some. */
+  resolve(hostname: string, family: 4 | 6, ctx: Context): Promise<string[]>;
+}
+
+/** RFC 8305 section 8: how long to wait for AAAA once A has come, and between two attempts. */
+export const delays = { resolution: 50, attempt: 250 };
+
+/** A dialer that connects by itself. */
+export function directDialer(network: Network): Dialer {
+  return {
+    dial(target, ctx = background) {
+      if (ipVersion(target.hostname) !== 0) return network.connect(target, ctx);
+      return new Race(network, target, ctx).result;
+    },
+  };
+}
+
+/** One race: attempts start in turn, the first connection wins, the others are closed. */
+class Race {
+  readonly result: Promise<Conn>;
+  #settle!: { resolve(conn: Conn): void; reject(error: unknown): void };
+  readonly #losers = new AbortController();
+  /** What the attempts and lookups of this race get. */
+  readonly #race: Context;
+  readonly #addresses: Record<4 | 6, string[]> = { 4: [], 6: [] };
+  #lookups = 2;
+  #running = 0;
+  #turn: 4 | 6 = 6;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #started = false;
+  #over = false;
+  #error: unknown;
+  readonly #cancel = () => this.#fail(this.ctx.signal.reason);
+
+  constructor(readonly network: Network, readonly target: Endpoint, readonly ctx: Context) {
+    this.#race = { ...ctx, signal: this.#losers.signal };
+    this.result = new Promise((resolve, reject) => this.#settle = { resolve, reject });
+    ctx.signal.addEventListener("abort", this.#cancel);
+    if (ctx.signal.aborted) this.#cancel();
+    else {
+      this.#lookUp(6);
+      this.#lookUp(4);
+    }
+  }
+
+  async #lookUp(family: 4 | 6): Promise<void> {
+    try {
+      this.#addresses[family] = await this.network.resolve(this.target.hostname, family, this.#race);
+    } catch (error) {
+      this.#note(error);
+    }
+    this.#lookups--;
+    if (this.#over) return;
+    if (this.#started) {
+      // No timer: either nothing runs, or the turn of the next address came before there was one.
+      if (this.#timer === undefined) this.#next();
+    } else if (family === 6 || this.#lookups === 0) this.#next();
+    else this.#timer ??= setTimeout(() => this.#next(), delays.resolution);
+  }
+
+  /** Starts the next attempt, families taking turns. */
+  #next(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const hostname = this.#shift();
+    if (hostname === undefined) {
+      if (this.#running === 0 && this.#lookups === 0) this.#fail(this.#error ?? this.#unknown());
+      return;
+    }
+    this.#started = true;
+    this.#running++;
+    this.#timer = setTimeout(() => this.#next(), delays.attempt);
+    this.network.connect({ hostname, port: this.target.port }, this.#race).then(
+      (conn) => this.#over ? conn.close() : this.#win(conn),
+      (error) => {
+        this.#running--;
+        this.#note(error);
+        if (!this.#over) this.#next();
+      },
+    );
+  }
+
+  #shift(): string | undefined {
+    const other = this.#turn === 6 ? 4 : 6;
+    const family = this.#addresses[this.#turn].length > 0 ? this.#turn : other;
+    this.#turn = family === 6 ? 4 : 6;
+    return this.#addresses[family].shift();
+  }
+
+  /** Keeps the error that says most: that nothing listens says more than that a family has no route. */
+  #note(error: unknown): void {
+    const says = (e: unknown) => e instanceof ProxyError ? likely.indexOf(e.code) : -1;
+    if (this.#error === undefined || says(error) > says(this.#error)) this.#error = error;
+  }
+
+  #unknown(): ProxyError {
+    return new ProxyError(`the name ${this.target.hostname} has no address`, {
+      code: "resolve",
+      side: "upstream",
+      stage: "resolve",
+    });
+  }
+
+  #win(conn: Conn): void {
+    this.#finish();
+    this.#settle.resolve(conn);
+  }
+
+  #fail(error: unknown): void {
+    this.#finish();
+    this.#settle.reject(error);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.ctx.signal.removeEventListener("abort", this.#cancel);
+    this.#losers.abort(
+      new ProxyError("not needed any more", { code: "closed", side: "local", stage: "connect" }),
+    );
+  }
+}
+
+const likely = ["resolve", "failed", "closed", "address"].concat(
+  ["netUnreachable", "unreachable", "timeout", "denied", "refused", "limit"],
+);

@@ -1,0 +1,149 @@
+/**
+ * The relay: joins a client and the target it asked for until each direction has ended by itself.
+ *
+ * @module
+ */
+import { BufferedConn, type Conn } from "./conn.ts";
+import type { Side } from "./errors.ts";
+
+/** How long a tunnel may be silent, in milliseconds. */
+export interface RelayLimits {
+  /** With both directions open. */
+  readonly idle: number;
+  /** Once one direction has ended. */
+  readonly halfClosed: number;
+}
+
+/** How a relay ended. */
+export interface RelayResult {
+  /** Bytes from the client to the target. */
+  readonly bytesUp: number;
+  /** Bytes from the target to the client. */
+  readonly bytesDown: number;
+  /** Absent when both directions ended in good order. */
+  readonly failure?: RelayFailure;
+}
+
+/** Whose connection broke, or `local` when the tunnel was idle or cancelled. */
+export interface RelayFailure {
+  readonly side: Side;
+  readonly error: unknown;
+}
+
+/** What a relay counts while it runs; `up` is the direction from the client to the target. */
+export class Flow {
+  bytes = { up: 0, down: 0 };
+  done = { up: false, down: false };
+  last = performance.now();
+
+  add(direction: "up" | "down", n: number): void {
+    this.bytes[direction] += n;
+    this.last = performance.now();
+  }
+}
+
+/** A runtime's own way to join two of its sockets; `null` when they are not its own. */
+export type Join = (client: Conn, upstream: Conn, flow: Flow) => Promise<RelayFailure | undefined> | null;
+
+/** Relays until both directions have ended, one breaks, the tunnel was silent too long, or `signal` aborts. */
+export async function relay(
+  client: Conn,
+  upstream: Conn,
+  limits: RelayLimits,
+  options: { join?: Join; signal?: AbortSignal } = {},
+): Promise<RelayResult> {
+  const flow = new Flow();
+  let stopped: RelayFailure | undefined;
+  const stop = (error: unknown) => {
+    stopped ??= { side: "local", error };
+    client.close();
+    upstream.close();
+  };
+  const watch = watchIdle(flow, limits, stop);
+  const cancel = () => stop(options.signal!.reason);
+  if (options.signal?.aborted) cancel();
+  options.signal?.addEventListener("abort", cancel);
+  const a = client instanceof BufferedConn ? client.unwrap() : client;
+  const b = upstream instanceof BufferedConn ? upstream.unwrap() : upstream;
+  const failure = await (options.join?.(a, b, flow) ?? copyBoth(a, b, flow));
+  watch.stop();
+  options.signal?.removeEventListener("abort", cancel);
+  client.close();
+  upstream.close();
+  return { bytesUp: flow.bytes.up, bytesDown: flow.bytes.down, failure: stopped ?? failure };
+}
+
+/** One timer for a tunnel, set anew only when it fires: no work for each chunk. */
+function watchIdle(flow: Flow, limits: RelayLimits, stop: (error: Error) => void): { stop(): void } {
+  const check = () => {
+    const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
+    const rest = limit - (performance.now() - flow.last);
+    if (rest <= 0) return stop(new Error(`idle for ${limit / 1000} s`));
+    timer = setTimeout(check, Math.min(rest, limits.halfClosed));
+  };
+  let timer = setTimeout(check, Math.min(limits.idle, limits.halfClosed));
+  return { stop: () => clearTimeout(timer) };
+}
+
+async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<RelayFailure | undefined> {
+  let failure: RelayFailure | undefined;
+  /** A source that broke takes the tunnel with it; a sink's own source says what became of it, so it goes on. */
+  const broke = (side: Side, error: unknown, end: "source" | "sink") => {
+    failure ??= { side, error };
+    if (end === "sink") return;
+    client.abort();
+    upstream.abort();
+  };
+  await Promise.all([
+    copy(
+      client,
+      upstream,
+      "up",
+      flow,
+      (end, error) => broke(end === "source" ? "client" : "upstream", error, end),
+    ),
+    copy(
+      upstream,
+      client,
+      "down",
+      flow,
+      (end, error) => broke(end === "source" ? "upstream" : "client", error, end),
+    ),
+  ]);
+  return failure;
+}
+
+const smallBuffer = 16 * 1024;
+const largeBuffer = 256 * 1024;
+
+/** Copies one direction and passes its end on. The buffer grows with a bulk flow and shrinks when it is over. */
+async function copy(
+  source: Conn,
+  sink: Conn,
+  direction: "up" | "down",
+  flow: Flow,
+  broke: (end: "source" | "sink", error: unknown) => void,
+): Promise<void> {
+  let buffer = new Uint8Array(smallBuffer);
+  let end: "source" | "sink" = "source";
+  try {
+    for (;;) {
+      end = "source";
+      const n = await source.read(buffer);
+      end = "sink";
+      if (n === null) break;
+      await sink.write(buffer.subarray(0, n));
+      flow.add(direction, n);
+      if (n > buffer.length / 2) {
+        if (buffer.length === smallBuffer) buffer = new Uint8Array(largeBuffer);
+      } else if (n < smallBuffer / 2 && buffer.length === largeBuffer) buffer = new Uint8Array(smallBuffer);
+    }
+    flow.done[direction] = true;
+    await sink.closeWrite();
+  } catch (error) {
+    flow.done[direction] = true;
+    // A sink that has ended and gone needs no FIN from us.
+    const opposite = direction === "up" ? "down" : "up";
+    if (!flow.done[opposite] || end === "source") broke(end, error);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The serving side: a {@linkcode Matcher} recognises a protocol by its first bytes, a {@linkcode Handler} speaks it.
+ *
+ * @module
+ */
+import type { BufferedConn, Conn, Context, Endpoint } from "./conn.ts";
+import { ProxyError } from "./errors.ts";
+import { drive, type Handshake, interrupted } from "./handshake.ts";
+
+/** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
+export type Verdict = "yes" | "no" | "more";
+
+/** Recognises a protocol; pure, and decided by the shortest valid greeting. */
+export interface Matcher {
+  readonly name: string;
+  match(head: Uint8Array): Verdict;
+}
+
+/** Speaks a protocol to a client, or peels one layer and hands the rest to `next`, which sniffs again. */
+export interface Handler {
+  handle(conn: BufferedConn, session: Session, next: Next): Promise<void>;
+}
+
+/** Sniffs the protocol within a layer that was peeled. */
+export type Next = (conn: Conn) => Promise<void>;
+
+/** Whether these credentials are a user's; `null` where a listener asks for none. */
+export type Gate = ((username: string, password: string) => boolean) | null;
+
+/** One accepted connection, as handlers see it. */
+export interface Session {
+  /** Aborts when the client's handshake has taken too long, or the server stops. */
+  readonly handshake: Context;
+  readonly gate: Gate;
+  /** The most bytes that a handshake may take. */
+  readonly maxBytes: number;
+  /** Dials what the client asked for, answers in its protocol, relays, and writes the log. */
+  tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
+}
+
+/** What a client asked for, and how to answer it. */
+export interface TunnelRequest {
+  readonly target: Endpoint;
+  /** The user that passed the gate. */
+  readonly user?: string;
+  /** The answer once the tunnel stands; `bound` is our own address towards the target, where known. */
+  accepted(bound: Endpoint | null): Uint8Array;
+  /** The answer when it could not be made. */
+  refused(error: ProxyError): Uint8Array;
+}
+
+/** A protocol that clients may speak on a listener. */
+export interface Inbound {
+  readonly matcher: Matcher;
+  readonly handler: Handler;
+  /** What to answer a client whose protocol this listener does not allow. */
+  unwelcome(why: string): Uint8Array;
+}
+
+/** A handler for a protocol whose handshake ends in a tunnel. */
+export function tunnelHandler(protocol: string, accept: (gate: Gate) => Handshake<TunnelRequest>): Handler {
+  return {
+    async handle(conn, session) {
+      const request = await drive(conn, accept(session.gate), session.handshake, {
+        peer: "client",
+        maxBytes: session.maxBytes,
+      });
+      await session.tunnel(conn, protocol, request);
+    },
+  };
+}
+
+/**
+ * Finds the one matcher that says yes; an earlier matcher that needs more bytes is waited for.
+ *
+ * @throws ProxyError when none can match any more, or the client ends first
+ */
+export async function sniff<T extends { readonly matcher: Matcher }>(
+  conn: BufferedConn,
+  candidates: readonly T[],
+  ctx: Context,
+): Promise<T> {
+  const { signal } = ctx;
+  const abort = () => conn.abort();
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const found = conn.buffered.length === 0 ? "more" : decide(conn.buffered, candidates);
+      if (found === "none") throw unknownProtocol(conn.buffered);
+      if (found !== "more") return found;
+      if (!(await conn.fill())) throw ended(conn.buffered.length);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw interrupted(signal.reason, "the client's first bytes", "client", "request");
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/** The verdict of several matchers on the same bytes. */
+export function decide<T extends { readonly matcher: Matcher }>(
+  head: Uint8Array,
+  candidates: readonly T[],
+): T | "more" | "none" {
+  for (const candidate of candidates) {
+    const verdict = candidate.matcher.match(head);
+    if (verdict === "yes") return candidate;
+    if (verdict === "more") return "more";
+  }
+  return "none";
+}
+
+function unknownProtocol(head: Uint8Array): ProxyError {
+  const bytes = [...head.subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  return new ProxyError(`the first bytes are of no protocol spoken here: ${bytes}`, {
+    code: "protocol",
+    side: "client",
+    stage: "request",
+  });
+}
+
+function ended(received: number): ProxyError {
+  return new ProxyError(
+    received === 0
+      ? "the client closed without a word"
+      : `the client closed within its first ${received} bytes`,
+    {
+      code: "closed",
+      side: "client",
+      stage: "request",
+    },
+  );
+}

@@ -1,0 +1,73 @@
+/**
+ * One line on standard error for each event, as text or as JSON.
+ *
+ * @module
+ */
+import process from "node:process";
+import { printable } from "./core/errors.ts";
+
+/** From the most to the least important. */
+export const levels = ["error", "warn", "info", "debug"] as const;
+
+/** How important an event is. */
+export type Level = typeof levels[number];
+
+/** What an event tells besides its name. */
+export type Fields = Record<string, unknown>;
+
+/** Takes events. */
+export type Log = (level: Level, event: string, fields?: Fields) => void;
+
+/** How a log is written. */
+export interface LogOptions {
+  readonly level: Level;
+  readonly format: "text" | "json";
+}
+
+/** A log that writes lines; those below its level are never made. */
+export function lineLog({ level, format }: LogOptions, write: (line: string) => void = toStandardError): Log {
+  const most = levels.indexOf(level);
+  const line = format === "json" ? jsonLine : textLine;
+  return (level, event, fields = {}) => {
+    if (levels.indexOf(level) <= most) write(line(level, event, fields));
+  };
+}
+
+function toStandardError(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function jsonLine(level: Level, event: string, fields: Fields): string {
+  const entry = { time: new Date().toISOString(), level, event, ...fields };
+  return JSON.stringify(entry, (_key, value) => typeof value === "string" ? printable(value) : value);
+}
+
+function textLine(level: Level, event: string, fields: Fields): string {
+  let line = `${new Date().toISOString()} ${level} ${event}`;
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) line += ` ${key}=${textValue(value)}`;
+  }
+  return line;
+}
+
+function textValue(value: unknown): string {
+  if (Array.isArray(value)) return value.map(textValue).join(",");
+  const text = isFailure(value) ? failureText(value) : String(value);
+  return /^[^\s"=,\\]+$/.test(text) ? printable(text) : printable(JSON.stringify(text));
+}
+
+interface FailureFields {
+  readonly code: string;
+  readonly hop: number;
+  readonly label?: string;
+  readonly stage: string;
+  readonly message: string;
+}
+
+function isFailure(value: unknown): value is FailureFields {
+  return typeof value === "object" && value !== null && "stage" in value;
+}
+
+function failureText({ code, hop, label, stage, message }: FailureFields): string {
+  return `hop ${hop}${label === undefined ? "" : `, ${label}`}, ${stage}: ${message} [${code}]`;
+}

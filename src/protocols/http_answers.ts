@@ -1,0 +1,106 @@
+/**
+ * Failures as HTTP answers, both ways: what our clients see, and what a proxy's answer means (RFC 9110, RFC 9209).
+ *
+ * @module
+ */
+import type { ErrorCode, ProxyError } from "../core/errors.ts";
+import { type Field, fieldValues, formatHead, type ResponseHead } from "../core/http_head.ts";
+import { masked } from "./http_challenges.ts";
+
+/** RFC 9110 status, and RFC 9209 error type, for each way a tunnel can fail. */
+const ANSWER = {
+  refused: [502, "connection_refused"],
+  unreachable: [502, "destination_ip_unroutable"],
+  netUnreachable: [502, "destination_ip_unroutable"],
+  resolve: [502, "dns_error"],
+  timeout: [504, "connection_timeout"],
+  denied: [403, "http_request_denied"],
+  limit: [503, "connection_limit_reached"],
+  loop: [508, "proxy_loop_detected"],
+  auth: [502, "proxy_configuration_error"],
+  protocol: [502, "http_protocol_error"],
+  tls: [502, "tls_protocol_error"],
+  unsupported: [501, "http_request_error"],
+  address: [400, "http_request_error"],
+  closed: [502, "connection_terminated"],
+  failed: [502, "destination_unavailable"],
+} as const satisfies Record<ErrorCode, readonly [number, string]>;
+
+const REASON: Record<number, string> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  405: "Method Not Allowed",
+  407: "Proxy Authentication Required",
+  414: "URI Too Long",
+  431: "Request Header Fields Too Large",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+  508: "Loop Detected",
+};
+
+const STATUS_MEANING: Record<number, ErrorCode> = {
+  400: "protocol",
+  401: "auth",
+  403: "denied",
+  405: "unsupported",
+  429: "limit",
+  501: "unsupported",
+  503: "unreachable",
+  504: "timeout",
+  508: "loop",
+};
+
+const TYPE_MEANING: Record<string, ErrorCode> = {
+  connection_refused: "refused",
+  destination_ip_unroutable: "unreachable",
+  dns_error: "resolve",
+  dns_timeout: "resolve",
+  connection_timeout: "timeout",
+  http_request_denied: "denied",
+  destination_ip_prohibited: "denied",
+  connection_limit_reached: "limit",
+  proxy_loop_detected: "loop",
+};
+
+/** What a status other than 2xx and 407 means; RFC 9209's error type says more than the status. */
+export function meaningOf({ status, fields }: ResponseHead): ErrorCode {
+  const types = fieldValues(fields, "proxy-status").flatMap((value) =>
+    [...masked(value).matchAll(/;\s*error=([a-z_]+)/g)].map((match) => match[1])
+  );
+  const told = types.map((type) => TYPE_MEANING[type]).findLast((code) => code !== undefined);
+  return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
+}
+
+/** The answer to a tunnel that failed: it names the hop, the stage and the cause. */
+export function refusedAnswer({ code, hop, label, stage, message }: ProxyError): Uint8Array {
+  const [status, type] = ANSWER[code];
+  const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
+  return answer(status, type, `${place}: ${message}`);
+}
+
+/** A whole error response; the connection ends behind it. */
+export function answer(status: number, error: string | undefined, message: string): Uint8Array {
+  const body = new TextEncoder().encode(`${message}\n`);
+  const fields: Field[] = [
+    ["Content-Type", "text/plain; charset=utf-8"],
+    ["Content-Length", String(body.length)],
+    ["Connection", "close"],
+  ];
+  if (status === 407) fields.push(["Proxy-Authenticate", 'Basic realm="hopline", charset="UTF-8"']);
+  if (status === 405) fields.push(["Allow", "CONNECT"]);
+  const kind = error === undefined ? "" : `; error=${error}`;
+  fields.push(["Proxy-Status", `hopline${kind}; details=${structuredString(message)}`]);
+  const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, fields);
+  const whole = new Uint8Array(head.length + body.length);
+  whole.set(head);
+  whole.set(body, head.length);
+  return whole;
+}
+
+/** An RFC 9651 string: printable ASCII, with `"` and `\` escaped. */
+function structuredString(text: string): string {
+  return `"${text.replace(/[^\x20-\x7e]/g, "?").replace(/["\\]/g, "\\$&")}"`;
+}

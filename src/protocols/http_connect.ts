@@ -1,0 +1,217 @@
+/**
+ * HTTP CONNECT (RFC 9110 section 9.3.6) over HTTP/1, both sides.
+ *
+ * Goals: exactly `host:port` is a target; after any refusal, answer once and close, parsing nothing further (RFC
+ * 9931); a response other than 2xx never becomes a tunnel. A 1.1 request without Host is served, as squid, tinyproxy
+ * and ncat do: the target is in the request line alone.
+ *
+ * @module
+ */
+import { checkTarget, formatEndpoint, parseEndpoint } from "../core/address.ts";
+import type { Endpoint } from "../core/conn.ts";
+import { type ErrorCode, ProxyError } from "../core/errors.ts";
+import { type Handshake, read, TooLong, until, write } from "../core/handshake.ts";
+import {
+  type Field,
+  fieldValues,
+  formatHead,
+  headEnd,
+  HeadError,
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  type ResponseHead,
+} from "../core/http_head.ts";
+import { type Gate, type Inbound, tunnelHandler, type TunnelRequest, type Verdict } from "../core/serve.ts";
+import { answer, meaningOf, refusedAnswer } from "./http_answers.ts";
+import { anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
+
+export { type Authenticator, basic, type Challenge } from "./http_challenges.ts";
+
+const maxHead = 64 * 1024;
+const maxBody = 64 * 1024;
+
+// --- the client's side -----------------------------------------------------------------------------------------
+
+/** Asks an HTTP proxy for a tunnel to `target`; names travel unresolved. */
+export function* connect(target: Endpoint, authenticator: Authenticator = anonymous): Handshake<void> {
+  const authority = formatEndpoint(checkTarget(target));
+  let credentials = authenticator.first();
+  for (;;) {
+    yield* write(request(authority, credentials));
+    const response = yield* readFinalHead();
+    if (response.status >= 200 && response.status < 300) return;
+    if (response.status !== 407) throw refusal(response);
+    const challenges = fieldValues(response.fields, "proxy-authenticate").flatMap(parseChallenges);
+    const asked = credentials !== undefined;
+    credentials = authenticator.answer(challenges);
+    if (credentials === undefined) throw unanswered(challenges, asked);
+    yield* skipBody(response);
+  }
+}
+
+function request(authority: string, credentials: string | undefined): Uint8Array {
+  const fields: Field[] = [["Host", authority]];
+  if (credentials !== undefined) fields.push(["Proxy-Authorization", credentials]);
+  try {
+    return formatHead(`CONNECT ${authority} HTTP/1.1`, fields);
+  } catch (error) {
+    throw new ProxyError((error as Error).message, { code: "auth", side: "local", stage: "auth" });
+  }
+}
+
+function* readFinalHead(): Handshake<ResponseHead> {
+  for (let informational = 0; informational < 16; informational++) {
+    const head = yield* until(headEnd, maxHead, "the answer to CONNECT");
+    try {
+      const response = parseResponseHead(head);
+      if (response.status >= 200 || response.status === 101) return response;
+    } catch (error) {
+      throw upstream("protocol", (error as Error).message);
+    }
+  }
+  throw upstream("protocol", "too many 1xx responses");
+}
+
+/** Reads the body of a 407 away, so that the next request can go over the same connection. */
+function* skipBody({ minor, fields }: ResponseHead): Handshake<void> {
+  const connection = fieldValues(fields, "connection").concat(fieldValues(fields, "proxy-connection"));
+  const closing = connection.some((value) => /\bclose\b/i.test(value));
+  const kept = minor === 1 || connection.some((value) => /\bkeep-alive\b/i.test(value));
+  const [length, ...others] = fieldValues(fields, "content-length");
+  const encoded = fieldValues(fields, "transfer-encoding").length > 0;
+  if (closing || !kept || encoded || others.length > 0 || !/^[0-9]{1,6}$/.test(length ?? "")) {
+    throw upstream("auth", "the proxy wants another round of authentication but ends the connection", "auth");
+  }
+  if (Number(length) > maxBody) {
+    throw upstream("protocol", `the body of the 407 is ${length} bytes long`, "auth");
+  }
+  if (Number(length) > 0) yield* read(Number(length), "the body of the 407", "auth");
+}
+
+function unanswered(challenges: readonly Challenge[], asked: boolean): ProxyError {
+  const schemes = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
+  const what = asked ? "refused the credentials" : "wants credentials and none are configured";
+  return upstream("auth", `the proxy ${what} (407; it accepts ${schemes})`, "auth");
+}
+
+function refusal(response: ResponseHead): ProxyError {
+  const { status, reason } = response;
+  const words = reason === "" ? "" : ` ${reason.slice(0, 100)}`;
+  return upstream(meaningOf(response), `the proxy answered ${status}${words}`);
+}
+
+function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = "request"): ProxyError {
+  return new ProxyError(message, { code, side: "upstream", stage });
+}
+
+// --- the server's side -----------------------------------------------------------------------------------------
+
+/** Serves one client up to its request; whatever can't be served is answered and refused. */
+export function* accept(gate: Gate): Handshake<TunnelRequest> {
+  const { method, target, fields } = yield* readRequest();
+  if (method !== "CONNECT") throw yield* refuse(...notConnect(method, target));
+  let endpoint: Endpoint;
+  try {
+    endpoint = parseEndpoint(target);
+  } catch (error) {
+    throw yield* refuse(400, `CONNECT wants host:port: ${(error as Error).message}`, "address");
+  }
+  if (fields.some(([name]) => name === "content-length" || name === "transfer-encoding")) {
+    throw yield* refuse(400, "CONNECT has no body", "protocol");
+  }
+  const user = gate === null ? undefined : yield* authenticate(gate, fields);
+  return {
+    target: endpoint,
+    user,
+    accepted: () => formatHead("HTTP/1.1 200 Connection established", []),
+    refused: (error) => refusedAnswer(error),
+  };
+}
+
+function* readRequest(): Handshake<RequestHead> {
+  try {
+    for (;;) {
+      const head = yield* until(headEnd, maxHead, "the request's head");
+      const rest = head.subarray(emptyLines(head));
+      if (rest.length > 0) return parseRequestHead(rest);
+    }
+  } catch (error) {
+    if (error instanceof TooLong) yield* write(answer(431, "http_request_error", error.message));
+    if (!(error instanceof HeadError)) throw error;
+    throw yield* refuse(error.status, error.message, "protocol");
+  }
+}
+
+function* authenticate(gate: NonNullable<Gate>, fields: readonly Field[]): Handshake<string> {
+  const [value = "", ...others] = fieldValues(fields, "proxy-authorization");
+  const encoded = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(value)?.[1];
+  const credentials = others.length > 0 || encoded === undefined ? undefined : decodeBasic(encoded);
+  if (credentials !== undefined && gate(credentials.username, credentials.password)) {
+    return credentials.username;
+  }
+  const why = value === "" ? "credentials are missing" : "wrong credentials";
+  const who = credentials === undefined ? "" : ` for user ${JSON.stringify(credentials.username)}`;
+  throw yield* refuse(407, why, "auth", who);
+}
+
+/** The password begins behind the first colon, and may hold more of them. */
+function decodeBasic(encoded: string): { username: string; password: string } | undefined {
+  try {
+    const raw = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw);
+    const colon = text.indexOf(":");
+    return colon < 0 ? undefined : { username: text.slice(0, colon), password: text.slice(colon + 1) };
+  } catch {
+    return undefined;
+  }
+}
+
+function notConnect(method: string, target: string): [number, string, ErrorCode] {
+  if (/^https?:\/\//i.test(target)) {
+    return [501, `${method} in absolute form is not supported by this version; use CONNECT`, "unsupported"];
+  }
+  if (target.startsWith("/")) {
+    return [400, "this is a proxy, not a web server: set it as your program's proxy", "protocol"];
+  }
+  return [405, `method ${method} is not supported here; use CONNECT`, "unsupported"];
+}
+
+function* refuse(status: number, message: string, code: ErrorCode, logged = ""): Handshake<ProxyError> {
+  yield* write(answer(status, code === "auth" ? undefined : "http_request_error", message));
+  return new ProxyError(message + logged, {
+    code,
+    side: "client",
+    stage: code === "auth" ? "auth" : "request",
+  });
+}
+
+/** How many bytes of CRLF come first: a client may send empty lines before its request (RFC 9112 section 2.2). */
+function emptyLines(head: Uint8Array, most = head.length): number {
+  let at = 0;
+  while (at < most && head[at] === 13 && head[at + 1] === 10) at += 2;
+  return at;
+}
+
+/** An empty line or two, then a method and a space. */
+function match(head: Uint8Array): Verdict {
+  let at = emptyLines(head, 4);
+  if (at < 4 && head[at] === 13 && at + 1 === head.length) return "more";
+  for (let length = 0; at < head.length; at++, length++) {
+    if (head[at] === 32 && length > 0) return "yes";
+    if (length === 32 || !isTokenByte(head[at])) return "no";
+  }
+  return "more";
+}
+
+function isTokenByte(byte: number): boolean {
+  return byte >= 0x41 && byte <= 0x5a || byte >= 0x61 && byte <= 0x7a || byte >= 0x30 && byte <= 0x39 ||
+    "!#$%&'*+-.^_`|~".includes(String.fromCharCode(byte));
+}
+
+/** HTTP CONNECT on a listener. */
+export const httpConnect: Inbound = {
+  matcher: { name: "http", match },
+  handler: tunnelHandler("http", accept),
+  unwelcome: (why) => answer(400, "http_request_error", why),
+};

@@ -1,0 +1,246 @@
+/**
+ * TLS around anything, as a hop placed before what it protects and as a handler before what it peels.
+ *
+ * One implementation serves both runtimes: `node:tls` over a stream of our own, so that TLS goes over a socket, over
+ * bytes that a sniffer gave back, and over TLS. Every hop verifies its own peer with its own settings.
+ *
+ * @module
+ */
+import { createHash, X509Certificate } from "node:crypto";
+import tls, { type SecureContext, type TLSSocket } from "node:tls";
+import { ipVersion } from "../core/address.ts";
+import type { Conn, Context } from "../core/conn.ts";
+import { type Hop, type Layer, layerHop } from "../core/dialer.ts";
+import { ProxyError, type Side } from "../core/errors.ts";
+import type { Handler, Matcher } from "../core/serve.ts";
+import { CloseNotifyGate, losesHalfClose } from "./tls_half_close.ts";
+import { ConnStream, TlsConn } from "./tls_stream.ts";
+
+/** How a hop's TLS is made and its peer verified. */
+export interface TlsClientOptions {
+  /** The name to send (SNI) and to verify; `""` sends none and verifies the host dialled. Default: that host. */
+  readonly serverName?: string;
+  /** PEM of the authorities to trust instead of the runtime's own. */
+  readonly ca?: string;
+  /** PEM of our certificate chain, with {@linkcode key}. */
+  readonly certificate?: string;
+  /** PEM of our private key. */
+  readonly key?: string;
+  /** Base64 of SHA-256 of the peer's public key (SubjectPublicKeyInfo); one of them must match. */
+  readonly pins?: readonly string[];
+  /** Protocols to offer by ALPN. */
+  readonly alpn?: readonly string[];
+  /** Skips verification of the certificate, for this hop alone; pins are still checked. */
+  readonly insecure?: boolean;
+}
+
+/** How a listener terminates TLS. */
+export interface TlsServerOptions {
+  /** PEM of the certificate chain. */
+  readonly certificate: string;
+  /** PEM of the private key. */
+  readonly key: string;
+  /** PEM of the authorities that must have issued a client's certificate; without it none is asked for. */
+  readonly clientCa?: string;
+}
+
+/** The hop that speaks TLS to whatever the next hop's server is, within `timeout` milliseconds. */
+export function tlsHop(options: TlsClientOptions = {}, timeout = 10_000): Hop {
+  return layerHop("tls", tlsLayer(options), timeout);
+}
+
+/** TLS over a connection that stands; the certificates are parsed once, when first used. */
+export function tlsLayer(options: TlsClientOptions): Layer {
+  let secureContext: SecureContext | undefined;
+  return async (conn, server, ctx) => {
+    try {
+      secureContext ??= clientContext(options);
+    } catch (error) {
+      conn.abort();
+      throw error;
+    }
+    return await secureClient(conn, server.hostname, options, secureContext, ctx);
+  };
+}
+
+function clientContext({ ca, certificate, key }: TlsClientOptions): SecureContext {
+  try {
+    return tls.createSecureContext({ ca, cert: certificate, key });
+  } catch (error) {
+    throw failure("local", `the certificate, key or CA can't be used: ${(error as Error).message}`, error);
+  }
+}
+
+async function secureClient(
+  conn: Conn,
+  hostname: string,
+  options: TlsClientOptions,
+  secureContext: SecureContext,
+  ctx: Context,
+): Promise<Conn> {
+  const carrier = new ConnStream(conn, losesHalfClose ? new CloseNotifyGate("SERVER") : null);
+  const name = options.serverName || hostname;
+  const sent = options.serverName === "" || ipVersion(name) !== 0 ? "" : name.replace(/\.$/, "");
+  const socket = tls.connect({
+    socket: carrier,
+    secureContext,
+    servername: sent,
+    ALPNProtocols: options.alpn === undefined ? undefined : [...options.alpn],
+    rejectUnauthorized: options.insecure !== true,
+    allowHalfOpen: true,
+    checkServerIdentity: (_sent: string, certificate: tls.PeerCertificate) =>
+      tls.checkServerIdentity(name, certificate),
+  });
+  socket.on("keylog", (line: Uint8Array) => carrier.keylog(line));
+  await handshake(socket, "secureConnect", conn, "upstream", ctx);
+  try {
+    checkPins(socket, options.pins ?? []);
+  } catch (error) {
+    socket.destroy();
+    conn.abort();
+    throw error;
+  }
+  return new TlsConn(socket, carrier, conn, "upstream");
+}
+
+function checkPins(socket: TLSSocket, pins: readonly string[]): void {
+  if (pins.length === 0) return;
+  const { publicKey } = new X509Certificate(socket.getPeerCertificate().raw);
+  const found = createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest(
+    "base64",
+  );
+  if (!pins.includes(found)) {
+    throw failure("upstream", `the server's public key is sha256/${found}, which is not pinned`);
+  }
+}
+
+/** Waits for a TLS handshake to succeed. On any failure both the socket and the connection below are gone. */
+async function handshake(
+  socket: TLSSocket,
+  success: "secureConnect",
+  conn: Conn,
+  side: Side,
+  ctx: Context,
+): Promise<void> {
+  const { signal } = ctx;
+  let cancel = () => {};
+  try {
+    await new Promise<void>((resolve, reject) => {
+      cancel = () => reject(timedOut(signal.reason, side));
+      if (signal.aborted) cancel();
+      signal.addEventListener("abort", cancel);
+      socket.once(success, resolve);
+      socket.on("error", (error: Error) => reject(explained(error, side)));
+      socket.once("close", () => reject(failure(side, "the connection ended within the TLS handshake")));
+    });
+  } catch (error) {
+    conn.abort();
+    socket.destroy();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
+}
+
+/** A pool of servers, one for each handshake under way: `node:tls` does not say whose a finished handshake was. */
+export class TlsTerminator {
+  readonly #idle: tls.Server[] = [];
+
+  constructor(readonly options: TlsServerOptions) {
+    this.#idle.push(this.#create());
+  }
+
+  #create(): tls.Server {
+    const { certificate, key, clientCa } = this.options;
+    return tls.createServer({
+      cert: certificate,
+      key,
+      ca: clientCa,
+      requestCert: clientCa !== undefined,
+      rejectUnauthorized: clientCa !== undefined,
+      allowHalfOpen: true,
+    } as tls.TlsOptions);
+  }
+
+  /** Terminates TLS; the connection that comes back is the plaintext. */
+  async accept(conn: Conn, ctx: Context): Promise<Conn> {
+    const carrier = new ConnStream(conn, losesHalfClose ? new CloseNotifyGate("CLIENT") : null);
+    const server = this.#idle.pop() ?? this.#create();
+    const { signal } = ctx;
+    let cancel = () => {};
+    try {
+      const socket = await new Promise<TLSSocket>((resolve, reject) => {
+        cancel = () => reject(timedOut(signal.reason, "client"));
+        if (signal.aborted) cancel();
+        signal.addEventListener("abort", cancel);
+        server.once("secureConnection", resolve);
+        server.once("tlsClientError", (error: Error) => reject(explained(error, "client")));
+        carrier.once(
+          "close",
+          () => reject(failure("client", "the connection ended within the TLS handshake")),
+        );
+        server.on("keylog", (line: Uint8Array) => carrier.keylog(line));
+        server.emit("connection", carrier);
+      });
+      server.removeAllListeners("tlsClientError");
+      server.removeAllListeners("keylog");
+      this.#idle.push(server);
+      return new TlsConn(socket, carrier, conn, "client");
+    } catch (error) {
+      // The alert goes out before the connection is closed; the server is not used again.
+      await conn.closeWrite().catch(() => {});
+      carrier.destroy();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+}
+
+/** A listener's TLS layer: terminates it, and lets what is inside be sniffed. */
+export function tlsHandler(terminator: TlsTerminator): Handler {
+  return {
+    async handle(conn, session, next) {
+      await next(await terminator.accept(conn, session.handshake));
+    },
+  };
+}
+
+/** A ClientHello's record: handshake (22), version 3.x. */
+export const tlsMatcher: Matcher = {
+  name: "tls",
+  match: (head) => head[0] !== 0x16 ? "no" : head.length < 2 ? "more" : head[1] === 3 ? "yes" : "no",
+};
+
+/** The alert `handshake_failure`, for a client that speaks TLS where none is spoken. */
+export const tlsRefusal = Uint8Array.of(0x15, 3, 1, 0, 2, 2, 40);
+
+function timedOut(reason: unknown, side: Side): unknown {
+  if (!(reason instanceof ProxyError) || reason.code !== "timeout") return reason;
+  return new ProxyError(`${reason.message} in the TLS handshake`, { code: "timeout", side, stage: "tls" });
+}
+
+/** What OpenSSL's, BoringSSL's and rustls's errors mean to a person. */
+function explained(error: Error & { code?: string }, side: Side): ProxyError {
+  if (error instanceof ProxyError) return error;
+  const { code = "", message } = error;
+  const advice = ADVICE.find(([pattern]) => pattern.test(code) || pattern.test(message))?.[1];
+  const [detail] = message.split("\n");
+  return failure(side, advice === undefined ? detail : `${advice} (${code || detail})`, error);
+}
+
+const ADVICE: readonly (readonly [RegExp, string])[] = [
+  [
+    /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|UNKNOWN_?(CA|ISSUER)|CERT_UNTRUSTED/i,
+    "the certificate's issuer is not trusted; name its CA with ca=FILE",
+  ],
+  [/ALTNAME_INVALID/i, "the certificate is for another name; name the right one with sni=NAME"],
+  [/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/i, "the certificate is not valid today"],
+  [/WRONG_VERSION|HTTP_REQUEST|InvalidContentType|corrupt message/i, "the peer does not speak TLS"],
+  [/DID_NOT_RETURN_A_CERT|CERTIFICATE_REQUIRED|no certificates/i, "a client certificate is required"],
+  [/ECONNRESET|hang up/i, "the connection ended within the TLS handshake"],
+];
+
+function failure(side: Side, message: string, cause?: unknown): ProxyError {
+  return new ProxyError(message, { code: "tls", side, stage: "tls", cause });
+}

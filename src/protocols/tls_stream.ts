@@ -1,0 +1,229 @@
+/**
+ * Between our connections and the streams that `node:tls` wants: a Duplex over a Conn, and a Conn over a Duplex.
+ *
+ * @module
+ */
+import { Duplex } from "node:stream";
+import type { Conn, Endpoint } from "../core/conn.ts";
+import { ProxyError, type Side } from "../core/errors.ts";
+import { Inbox } from "../core/inbox.ts";
+import type { CloseNotifyGate } from "./tls_half_close.ts";
+
+const slabSize = 64 * 1024;
+const leastRoom = 16 * 1024;
+/** How long a TLS connection that we close may take to send what it still holds. */
+const lingerMs = 5000;
+
+/** Carries TLS records over a connection, and watches whether the peer ended them as it should. */
+export class ConnStream extends Duplex {
+  readonly records = new RecordWatch();
+  readonly #conn: Conn;
+  readonly #gate: CloseNotifyGate | null;
+  #slab = new Uint8Array(0);
+  #reading = false;
+
+  constructor(conn: Conn, gate: CloseNotifyGate | null) {
+    super({ allowHalfOpen: true });
+    this.#conn = conn;
+    this.#gate = gate;
+  }
+
+  /** A line of the key log, for the gate. */
+  keylog(line: Uint8Array): void {
+    this.#gate?.keylog(line);
+    this.#forward(new Uint8Array(0));
+  }
+
+  /** Calls back when the gate has kept a close_notify and everything before it has been taken. */
+  onKeptEnd(callback: () => void): void {
+    const check = () => {
+      if (this.#gate?.closed && this.readableLength === 0) callback();
+    };
+    this.on("data", check);
+    this.on("kept", check);
+    check();
+  }
+
+  override async _read(): Promise<void> {
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      for (let wanted = true; wanted;) {
+        if (this.#slab.length < leastRoom) this.#slab = new Uint8Array(slabSize);
+        const n = await this.#conn.read(this.#slab);
+        if (this.#gate?.closed) return;
+        if (n === null) {
+          this.records.ended = true;
+          this.push(this.#gate?.release());
+          this.push(null);
+          return;
+        }
+        const chunk = this.#slab.subarray(0, n);
+        this.#slab = this.#slab.subarray(n);
+        this.records.see(chunk);
+        wanted = this.#forward(chunk);
+      }
+    } catch (error) {
+      this.destroy(error as Error);
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  /** Gives records to `node:tls`; whether it wants more. */
+  #forward(chunk: Uint8Array): boolean {
+    const passing = this.#gate?.pass(chunk) ?? chunk;
+    const wanted = passing.length === 0 || this.push(passing);
+    if (this.#gate?.closed) this.emit("kept");
+    return wanted && !this.#gate?.closed;
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#conn.write(chunk).then(() => done(), done);
+  }
+
+  override _writev(parts: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
+    const whole = new Uint8Array(parts.reduce((sum, { chunk }) => sum + chunk.length, 0));
+    let at = 0;
+    for (const { chunk } of parts) {
+      whole.set(chunk, at);
+      at += chunk.length;
+    }
+    this._write(whole, "", done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#conn.closeWrite().then(() => done(), done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    if (error === null) this.#conn.close();
+    else this.#conn.abort();
+    done(error);
+  }
+}
+
+/** Follows TLS record headers (RFC 8446 section 5.1) to tell a close_notify from a connection that was cut. */
+export class RecordWatch {
+  /** The transport has ended. */
+  ended = false;
+  #header: number[] = [];
+  #rest = 0;
+  #type = 0;
+  #length = 0;
+
+  see(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length;) {
+      if (this.#rest > 0) {
+        const step = Math.min(this.#rest, chunk.length - at);
+        this.#rest -= step;
+        at += step;
+        continue;
+      }
+      this.#header.push(chunk[at++]);
+      if (this.#header.length < 5) continue;
+      const [type, , , high, low] = this.#header;
+      this.#header = [];
+      this.#type = type;
+      this.#length = this.#rest = high << 8 | low;
+    }
+  }
+
+  /** The last record was whole and an alert: type 21, or in TLS 1.3 an encrypted record of an alert's length. */
+  get closed(): boolean {
+    const alert = this.#type === 21 || this.#type === 23 && this.#length === 2 + 1 + 16;
+    return this.#rest === 0 && this.#header.length === 0 && alert;
+  }
+}
+
+/** A connection over a TLS stream. */
+export class TlsConn implements Conn {
+  readonly localAddr: Endpoint | null;
+  readonly remoteAddr: Endpoint | null;
+  readonly #stream: Duplex;
+  readonly #carrier: ConnStream;
+  readonly #below: Conn;
+  readonly #inbox: Inbox;
+  #closed = false;
+
+  constructor(stream: Duplex, carrier: ConnStream, below: Conn, peer: Side) {
+    this.localAddr = below.localAddr;
+    this.remoteAddr = below.remoteAddr;
+    this.#stream = stream;
+    this.#carrier = carrier;
+    this.#below = below;
+    // The records are held back, not the plaintext: what a paused TLS stream of Bun's holds is lost at the end.
+    const inbox = this.#inbox = new Inbox(carrier);
+    stream.on("data", (chunk: Uint8Array) => inbox.deliver(chunk, false));
+    stream.on("end", () => {
+      // An end that the peer did not announce may be an attacker's: what came so far is then not the whole.
+      if (carrier.records.ended && !carrier.records.closed) inbox.fail(truncated(peer));
+      else inbox.end();
+    });
+    carrier.onKeptEnd(() => stream.push(null));
+    stream.on("error", (error) => inbox.fail(error));
+    stream.on("close", () => inbox.fail(closed()));
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    return this.#inbox.read(p);
+  }
+
+  async write(p: Uint8Array): Promise<void> {
+    await this.#settled((done) => this.#stream.write(p, done));
+    // Bun's TLS takes everything at once, and leaves the waiting to us.
+    if (this.#carrier.writableNeedDrain) await this.#settled((done) => this.#carrier.once("drain", done));
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#stream.writableEnded) return Promise.resolve();
+    return this.#settled((done) => this.#stream.end(() => done()));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const timer = setTimeout(() => this.abort(), lingerMs);
+    // The close_notify goes out before the connection below is closed.
+    this.closeWrite().catch(() => {}).finally(() => {
+      clearTimeout(timer);
+      this.#stream.destroy();
+      this.#below.close();
+    });
+  }
+
+  abort(): void {
+    this.#closed = true;
+    this.#inbox.fail(closed());
+    this.#below.abort();
+    this.#stream.destroy();
+  }
+
+  /** Runs a stream call to its callback; a stream that dies first never calls it. */
+  #settled(call: (done: (error?: Error | null) => void) => void): Promise<void> {
+    const stream = this.#stream;
+    return new Promise((resolve, reject) => {
+      const finish = (error?: Error | null) => {
+        stream.off("close", died);
+        if (error) reject(error);
+        else resolve();
+      };
+      const died = () => finish(closed());
+      if (stream.destroyed) return died();
+      stream.on("close", died);
+      call(finish);
+    });
+  }
+}
+
+function closed(): Error {
+  return new Error("the TLS connection is closed");
+}
+
+function truncated(side: Side): ProxyError {
+  return new ProxyError("the TLS connection was cut: it ended without a close_notify", {
+    code: "closed",
+    side,
+    stage: "relay",
+  });
+}

@@ -1,0 +1,116 @@
+/**
+ * A connection over a socket of Bun's: callbacks deliver into one shared buffer, so an idle connection holds none.
+ *
+ * Once our side has been shut down, the peer's FIN arrives as `close` without an error rather than as `end`.
+ *
+ * @module
+ */
+import type { Socket } from "bun";
+import type { Conn, Endpoint, Outgoing } from "../core/conn.ts";
+import { Inbox } from "../core/inbox.ts";
+import { endpoint } from "./outgoing.ts";
+
+/** Where a socket's events go: first to the reads of the handshake, then to the relay. */
+export interface Events {
+  data(chunk: Uint8Array): void;
+  drain(): void;
+  end(): void;
+  fail(error: unknown): void;
+}
+
+export class BunConn implements Conn, Events {
+  readonly localAddr: Endpoint;
+  readonly remoteAddr: Endpoint;
+  readonly inbox: Inbox;
+  /** Who gets the socket's events. */
+  events: Events = this;
+  #draining: { resolve(): void; reject(error: unknown): void } | null = null;
+  #error: unknown;
+  /** Our side was shut down. */
+  finished = false;
+  gone = false;
+
+  constructor(readonly socket: Socket<BunConn>, readonly outgoing?: Outgoing) {
+    this.localAddr = endpoint(socket.localAddress, socket.localPort);
+    this.remoteAddr = endpoint(socket.remoteAddress, socket.remotePort);
+    outgoing?.add(this.localAddr);
+    this.inbox = new Inbox(socket);
+    socket.setNoDelay(true);
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    return this.inbox.read(p);
+  }
+
+  async write(p: Uint8Array): Promise<void> {
+    for (let at = 0;;) {
+      const n = this.gone ? -1 : this.socket.write(p, at, p.length - at);
+      if (n < 0) throw this.#error ?? closed();
+      at += n;
+      if (at === p.length) return;
+      await new Promise<void>((resolve, reject) => this.#draining = { resolve, reject });
+    }
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.gone) return Promise.reject(this.#error ?? closed());
+    this.finish();
+    return Promise.resolve();
+  }
+
+  finish(): void {
+    if (this.finished || this.gone) return;
+    this.finished = true;
+    this.socket.shutdown();
+  }
+
+  close(): void {
+    if (!this.gone) this.socket.end();
+  }
+
+  abort(): void {
+    if (!this.gone) this.socket.terminate();
+  }
+
+  data(chunk: Uint8Array): void {
+    this.inbox.deliver(chunk);
+  }
+
+  drain(): void {
+    const draining = this.#draining;
+    this.#draining = null;
+    draining?.resolve();
+  }
+
+  end(): void {
+    this.inbox.end();
+  }
+
+  fail(error: unknown): void {
+    this.inbox.fail(error);
+    this.#draining?.reject(error);
+  }
+
+  /** The socket is no more: by a reset, by the peer's FIN behind ours, or by ourselves. */
+  closed(error: unknown): void {
+    const ended = error == null && this.finished;
+    this.gone = true;
+    this.outgoing?.delete(this.localAddr);
+    this.#error = error ?? closed();
+    if (ended) this.events.end();
+    else this.events.fail(this.#error);
+  }
+}
+
+function closed(): Error {
+  return Object.assign(new Error("the connection is closed"), { code: "ECONNRESET" });
+}
+
+/** The callbacks that all sockets share; `socket.data` is set when the socket opens. */
+export const handler = {
+  data: (socket: Socket<BunConn>, chunk: Uint8Array) => socket.data.events.data(chunk),
+  drain: (socket: Socket<BunConn>) => socket.data?.events.drain(),
+  end: (socket: Socket<BunConn>) => socket.data?.events.end(),
+  close: (socket: Socket<BunConn>, error?: unknown) => socket.data?.closed(error),
+  error: (socket: Socket<BunConn>, error: unknown) => socket.data?.events.fail(error),
+};

@@ -1,0 +1,108 @@
+/**
+ * Deno's sockets.
+ *
+ * @module
+ */
+import type { Conn, Context, Endpoint, Listener, Outgoing } from "../core/conn.ts";
+import { connectFailure } from "./failures.ts";
+import { endpoint } from "./outgoing.ts";
+import { resolve } from "./resolve.ts";
+import type { Runtime } from "./runtime.ts";
+
+class DenoConn implements Conn {
+  #closed = false;
+
+  readonly localAddr: Endpoint;
+  readonly remoteAddr: Endpoint;
+
+  constructor(readonly socket: Deno.TcpConn, readonly outgoing?: Outgoing) {
+    const { localAddr, remoteAddr } = socket;
+    this.localAddr = endpoint(localAddr.hostname, localAddr.port);
+    this.remoteAddr = endpoint(remoteAddr.hostname, remoteAddr.port);
+    outgoing?.add(this.localAddr);
+    socket.setNoDelay(true);
+  }
+
+  read(p: Uint8Array): Promise<number | null> {
+    return this.socket.read(p);
+  }
+
+  async write(p: Uint8Array): Promise<void> {
+    for (let at = await this.socket.write(p); at < p.length;) {
+      at += await this.socket.write(p.subarray(at));
+    }
+  }
+
+  closeWrite(): Promise<void> {
+    return this.socket.closeWrite();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.outgoing?.delete(this.localAddr);
+    this.socket.close();
+  }
+
+  /** Deno has no way to ask for a reset; the kernel sends one where bytes were left unread. */
+  abort(): void {
+    this.close();
+  }
+}
+
+async function connect(address: Endpoint, { signal, outgoing }: Context): Promise<Conn> {
+  try {
+    signal.throwIfAborted();
+    // Racing addresses is the direct dialer's work.
+    const options = { ...address, signal, autoSelectFamily: false };
+    return new DenoConn(await Deno.connect(options), outgoing);
+  } catch (error) {
+    throw signal.aborted ? signal.reason : connectFailure(error, address);
+  }
+}
+
+/** How long to rest when the process can't accept, for want of descriptors most likely. */
+const restMs = 200;
+
+class DenoListener implements Listener {
+  #closed = false;
+
+  constructor(readonly listener: Deno.TcpListener) {}
+
+  get addr(): Endpoint {
+    const { hostname, port } = this.listener.addr;
+    return { hostname, port };
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Conn> {
+    while (!this.#closed) {
+      let socket: Deno.TcpConn;
+      try {
+        socket = await this.listener.accept();
+      } catch {
+        if (!this.#closed) await new Promise((done) => setTimeout(done, restMs));
+        continue;
+      }
+      yield new DenoConn(socket);
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.listener.close();
+  }
+}
+
+/** Hopline on Deno. */
+export const denoRuntime: Runtime = {
+  connect,
+  resolve,
+  listen(at) {
+    try {
+      return Promise.resolve(new DenoListener(Deno.listen({ hostname: at.hostname, port: at.port })));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  },
+};

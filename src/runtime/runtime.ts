@@ -1,0 +1,26 @@
+/**
+ * What Hopline needs of a runtime, and which one this is. Only the files in this folder touch a socket.
+ *
+ * @module
+ */
+import type { Context, Endpoint, Listener } from "../core/conn.ts";
+import type { Network } from "../core/direct.ts";
+import type { Join } from "../core/relay.ts";
+
+/** One runtime's sockets. */
+export interface Runtime extends Network {
+  /** Binds and listens; port 0 asks for any free one. */
+  listen(at: Endpoint, ctx?: Context): Promise<Listener>;
+  /** A faster relay for a pair of this runtime's own sockets. */
+  readonly join?: Join;
+}
+
+let found: Promise<Runtime> | undefined;
+
+/** The runtime that this program runs on. */
+export function currentRuntime(): Promise<Runtime> {
+  found ??= "Bun" in globalThis
+    ? import("./bun.ts").then((module) => module.bunRuntime)
+    : import("./deno.ts").then((module) => module.denoRuntime);
+  return found;
+}

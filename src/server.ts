@@ -1,0 +1,175 @@
+/**
+ * The server: accepts, counts, replaces its plan while it runs, and drains.
+ *
+ * @module
+ */
+import { formatEndpoint } from "./core/address.ts";
+import type { Endpoint, Listener } from "./core/conn.ts";
+import type { Dialer } from "./core/dialer.ts";
+import { ProxyError } from "./core/errors.ts";
+import type { Config } from "./config/schema.ts";
+import { lineLog, type Log } from "./log.ts";
+import { makePlan, type Plan } from "./plan.ts";
+import { OutgoingAddresses } from "./runtime/outgoing.ts";
+import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
+import { type House, serveConn, type Service } from "./session.ts";
+
+/** What a program may put in the place of what the configuration says. */
+export interface ServerOptions {
+  /** The way to every target, instead of the configured chain. */
+  readonly dialer?: Dialer;
+  /** Where events go, instead of standard error. */
+  readonly log?: Log;
+}
+
+/** A listener's port can't be had. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+interface Open {
+  readonly listener: Listener;
+  /** What its next client gets; a reload puts another in its place. */
+  service: Service;
+}
+
+/** Serves a configuration until it is closed. */
+export class Server implements AsyncDisposable {
+  readonly #runtime: Runtime;
+  readonly #options: ServerOptions;
+  readonly #sessions = new Set<Promise<void>>();
+  readonly #clients = new Map<string, number>();
+  readonly #stopping = new AbortController();
+  readonly #house: House;
+  /** Where the server's events go. */
+  log: Log = () => {};
+  #open = new Map<string, Open>();
+  #plan!: Plan;
+  #tunnels = 0;
+  #ids = 0;
+  #closing = false;
+
+  private constructor(runtime: Runtime, options: ServerOptions) {
+    this.#runtime = runtime;
+    this.#options = options;
+    this.#house = {
+      log: (level, event, fields) => this.log(level, event, fields),
+      join: runtime.join,
+      stopping: this.#stopping.signal,
+      admit: (client) => this.#admit(client),
+      outgoing: new OutgoingAddresses(),
+    };
+  }
+
+  /** Binds every listener and serves. @throws ListenError */
+  static async start(config: Config, options: ServerOptions = {}): Promise<Server> {
+    const server = new Server(await currentRuntime(), options);
+    await server.replace(config);
+    return server;
+  }
+
+  /** The bound addresses, in the order of the configuration. */
+  get addresses(): Endpoint[] {
+    return [...this.#open.values()].map(({ listener }) => listener.addr);
+  }
+
+  /**
+   * Takes up a new configuration: unchanged listeners keep their sockets, live tunnels go on as they are. When a new
+   * port can't be had, nothing changes.
+   *
+   * @throws ListenError
+   */
+  async replace(config: Config): Promise<void> {
+    const plan = makePlan(config, this.#runtime, this.#options.dialer);
+    const open = new Map<string, Open>();
+    const added: Open[] = [];
+    try {
+      for (const [index, { address, service }] of plan.listeners.entries()) {
+        const key = address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
+        const kept = this.#open.get(key);
+        const entry = kept ?? { listener: await this.#listen(address), service };
+        if (kept === undefined) added.push(entry);
+        open.set(key, entry);
+      }
+    } catch (error) {
+      for (const { listener } of added) listener.close();
+      throw error;
+    }
+    for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
+    this.#plan = plan;
+    this.#open = open;
+    this.log = this.#options.log ?? lineLog(plan.log);
+    for (const [index, entry] of [...open.values()].entries()) {
+      entry.service = { ...plan.listeners[index].service, listener: formatEndpoint(entry.listener.addr) };
+    }
+    for (const entry of added) {
+      this.log("info", "listener.ready", { listener: formatEndpoint(entry.listener.addr) });
+      this.#accept(entry);
+    }
+  }
+
+  /** Stops accepting, lets live tunnels finish for up to `drain` milliseconds, then ends them. */
+  async close(drain: number = this.#plan.drain): Promise<void> {
+    this.#closing = true;
+    for (const { listener } of this.#open.values()) listener.close();
+    const drained = Promise.allSettled(this.#sessions);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => timer = setTimeout(resolve, drain));
+    if (this.#tunnels > 0) await Promise.race([drained, late]);
+    clearTimeout(timer);
+    this.#stopping.abort(
+      new ProxyError("the server is stopping", { code: "closed", side: "local", stage: "relay" }),
+    );
+    await drained;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close(0);
+  }
+
+  async #listen(address: Endpoint): Promise<Listener> {
+    try {
+      return await this.#runtime.listen(address);
+    } catch (error) {
+      throw new ListenError(`can't listen on ${formatEndpoint(address)}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #accept(entry: Open): Promise<void> {
+    for await (const conn of entry.listener) {
+      const session = serveConn(conn, ++this.#ids, entry.service, this.#house);
+      this.#sessions.add(session);
+      session.finally(() => this.#sessions.delete(session));
+    }
+  }
+
+  #admit(client: string): () => void {
+    const { tunnels, tunnelsPerClient } = this.#plan.limits;
+    const own = this.#clients.get(client) ?? 0;
+    if (this.#closing) throw refused("the server is stopping");
+    if (this.#tunnels >= tunnels) throw refused(`all ${tunnels} tunnels are taken (limits.tunnels)`);
+    if (own >= tunnelsPerClient) {
+      throw refused(`${client} has ${own} tunnels already (limits.tunnelsPerClient)`);
+    }
+    this.#tunnels++;
+    this.#clients.set(client, own + 1);
+    return () => {
+      this.#tunnels--;
+      const rest = this.#clients.get(client)! - 1;
+      if (rest === 0) this.#clients.delete(client);
+      else this.#clients.set(client, rest);
+    };
+  }
+}
+
+function refused(message: string): ProxyError {
+  return new ProxyError(message, {
+    code: "limit",
+    side: "local",
+    stage: "request",
+    hop: 0,
+    label: "hopline",
+  });
+}

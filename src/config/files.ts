@@ -73,13 +73,15 @@ const pemKinds = {
   "private key": /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/,
 };
 
+const bareBase64 = /^[A-Za-z0-9+=][A-Za-z0-9+/=]{63,}$/;
+
 /** A path of a PEM file, or PEM text itself; either way the text comes out. */
 export function pem(read: ReadText, kind: keyof typeof pemKinds) {
   return z.string().min(1).transform(async (given, ctx) => {
     try {
       const inline = given.startsWith("-----BEGIN");
       // Base64 without its frame is no path; it must not get into a message either.
-      if (!inline && (given.includes("\n") || given.length > 1024)) {
+      if (!inline && (given.includes("\n") || given.length > 1024 || bareBase64.test(given))) {
         throw new ValueError("expected a path, or PEM text that starts with -----BEGIN");
       }
       const text = inline ? given : await read(given);

@@ -28,7 +28,7 @@ const typeNames: Record<string, string> = {
 export const explain: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case "invalid_type":
-      return expected(typeNames[issue.expected] ?? issue.expected, issue.input);
+      return wrongKind(typeNames[issue.expected] ?? issue.expected, issue.input);
     case "invalid_value":
       return invalidValue(issue.values.map(String), issue.input);
     case "too_small":
@@ -38,7 +38,7 @@ export const explain: z.core.$ZodErrorMap = (issue) => {
     case "unrecognized_keys":
       return issue.keys.map((key) => unknownKey(key, issue.inst)).join("\n");
     case "invalid_union":
-      return expected(alternatives(issue.errors.flatMap(mismatch)), issue.input);
+      return wrongKind(alternatives(issue.errors.flatMap(mismatch)), issue.input);
     default:
       return undefined;
   }
@@ -51,7 +51,7 @@ function amount(limit: number | bigint, origin: string): string {
 
 function invalidValue(values: string[], input: unknown): string {
   const words = alternatives(values.map((value) => `"${value}"`));
-  const whole = expected(values.length > 1 ? `one of ${words}` : words, input);
+  const whole = wrongKind(values.length > 1 ? `one of ${words}` : words, input);
   if (typeof input !== "string") return whole;
   return `${whole.replace(/a string$/, "")}${quote(input)}${meant(input, values)}`;
 }
@@ -61,7 +61,8 @@ function meant(input: string, values: string[]): string {
   return near.startsWith("; did") ? near : "";
 }
 
-function expected(what: string, input: unknown): string {
+/** What to say of a value of the wrong kind, or of one that is not there. */
+export function wrongKind(what: string, input: unknown): string {
   return input === undefined ? `is missing; expected ${what}` : `expected ${what}, found ${kind(input)}`;
 }
 

@@ -7,20 +7,14 @@ import { dirname, extname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { filesIn, readText } from "./files.ts";
+import { type Flags, withFlags } from "./flags.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
 import { explain, flatten, type Issue } from "./issues.ts";
 import { ConfigError, formatPath, type Path, type Problem, ValueError } from "./problems.ts";
 import { type Config, type ConfigInput, schemaWith } from "./schema.ts";
-import { type Format, parseSource, type Place, type Source } from "./source.ts";
+import { type Format, parseSource, type Source } from "./source.ts";
 
-export type { Environment, Format };
-
-/** What `-L`, `-F` and `-c` said. */
-export interface Flags {
-  readonly listeners: readonly string[];
-  readonly hops: readonly string[];
-  readonly file?: string;
-}
+export type { Environment, Flags, Format };
 
 const formats: Record<string, Format | "module"> = {
   ".json": "json",
@@ -39,7 +33,7 @@ const formats: Record<string, Format | "module"> = {
  * @throws ConfigError with every problem at once
  */
 export async function loadConfig(path: string, environment: Environment = variable): Promise<Config> {
-  return await check(await readSource(path), dirname(resolve(path)), environment);
+  return await check(await readSource(path), directoryOf(path), environment);
 }
 
 /**
@@ -56,16 +50,8 @@ export async function parseConfig(
     environment?: Environment;
   } = {},
 ): Promise<Config> {
-  const source = parseSource(
-    text.replace(/^\ufeff/, ""),
-    format ?? textFormat(path),
-    path,
-  );
-  return await check(
-    source,
-    directory ?? (path === undefined ? process.cwd() : dirname(resolve(path))),
-    environment,
-  );
+  const source = parseSource(text.replace(/^\ufeff/, ""), format ?? textFormat(path), path);
+  return await check(source, directory ?? directoryOf(path), environment);
 }
 
 /**
@@ -75,7 +61,7 @@ export async function parseConfig(
  */
 export async function validateConfig(
   input: ConfigInput,
-  { directory = process.cwd(), environment }: { directory?: string; environment?: Environment } = {},
+  { directory = directoryOf(), environment }: { directory?: string; environment?: Environment } = {},
 ): Promise<Config> {
   return await check(inCode(input), directory, environment);
 }
@@ -88,12 +74,16 @@ export async function validateConfig(
  */
 export async function configFromFlags(flags: Flags, environment: Environment = variable): Promise<Config> {
   const source = flags.file === undefined ? inCode({}) : await readSource(flags.file);
-  const directory = flags.file === undefined ? process.cwd() : dirname(resolve(flags.file));
-  return await check(withFlags(source, flags), directory, environment);
+  return await check(withFlags(source, flags), directoryOf(flags.file), environment);
 }
 
 function variable(name: string): string | undefined {
   return process.env[name];
+}
+
+/** Where relative paths start: beside the file, or else in the working directory. */
+function directoryOf(file?: string): string {
+  return file === undefined ? process.cwd() : dirname(resolve(file));
 }
 
 function formatOf(path: string): Format | "module" | undefined {
@@ -123,11 +113,12 @@ let imports = 0;
 
 /** Runs a configuration that is a program. The query makes each load a new module, so that a reload sees changes. */
 async function importSource(path: string): Promise<Source> {
-  const url = pathToFileURL(resolve(path));
-  url.search = `load=${Date.now()}-${imports++}`;
+  const query = `?load=${Date.now()}-${imports++}`;
+  // Bun drops the query of a file URL, and would run nothing again; a path keeps it.
+  const file = process.versions.bun === undefined ? pathToFileURL(resolve(path)).href : resolve(path);
   let module: { default?: unknown };
   try {
-    module = await import(url.href);
+    module = await import(file + query);
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");
     throw new ValueError(`it cannot be run: ${reason}`);
@@ -138,39 +129,6 @@ async function importSource(path: string): Promise<Source> {
 
 function inCode(value: unknown): Source {
   return { value, locate: () => ({}), problems: [] };
-}
-
-function withFlags(source: Source, { listeners, hops }: Flags): Source {
-  const value: Record<string, unknown> = isObject(source.value) ? { ...source.value } : {};
-  const problems = [...source.problems];
-  if (!isObject(source.value)) return source;
-  const given = Array.isArray(value.listeners) ? value.listeners : [];
-  const unreadable = value.listeners !== undefined && !Array.isArray(value.listeners);
-  const added = given.length + listeners.length === 0 ? ["127.0.0.1:1080"] : listeners;
-  if (!unreadable) value.listeners = [...given, ...added];
-  if (hops.length > 0 && (value.chains === undefined || isObject(value.chains))) {
-    if (isObject(value.chains) && Object.hasOwn(value.chains, "cli")) {
-      const message = "the chain `cli` is the one that -F makes; give this one another name";
-      problems.push({ ...source.locate(["chains", "cli"], "key"), path: "chains.cli", message });
-    }
-    value.chains = { ...value.chains, cli: hops };
-  }
-  return { ...source, value, problems, locate };
-
-  function locate(path: Path, at: "key" | "value"): Place {
-    const [first, second, third] = path;
-    if (first === "listeners" && typeof second === "number" && second >= given.length && !unreadable) {
-      return { path: `-L ${second - given.length + 1}` };
-    }
-    if (first === "chains" && second === "cli" && hops.length > 0) {
-      return { path: typeof third === "number" ? `-F ${third + 1}` : "-F" };
-    }
-    return source.locate(path, at);
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 async function check(source: Source, directory: string, environment?: Environment): Promise<Config> {
@@ -194,6 +152,8 @@ function placed({ path, message, at }: Issue, source: Source): Problem {
   return { path: formatPath(path), message, ...source.locate(path, at) };
 }
 
+/** By position; where there is none, by path, with `-L 2` in front of `-L 10`. */
 function byPlace(a: Problem, b: Problem): number {
-  return (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0;
+  return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0) ||
+    a.path.localeCompare(b.path, "en", { numeric: true });
 }

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { z } from "zod";
 import { formatEndpoint } from "../core/address.ts";
+import type { Endpoint } from "../core/conn.ts";
 import { filesIn, type ReadText } from "./files.ts";
 import { hopSchema } from "./hop.ts";
 import { listenerSchema } from "./listener.ts";
@@ -16,6 +17,9 @@ import { count, duration, durationOrNone, report, type Reports, size } from "./v
 
 export type { TlsClientConfig } from "./hop.ts";
 export type { TlsServerConfig } from "./listener.ts";
+
+// deno-lint-ignore no-control-regex
+const namePattern = /^[^\s\x00-\x1f\x7f-\x9f/:,@]{1,255}$/;
 
 /** The schema; `read` gets at the certificates and secrets that a configuration keeps in files. */
 export function schemaWith(read: ReadText) {
@@ -32,7 +36,7 @@ export function schemaWith(read: ReadText) {
     log: log().prefault({}).describe("What is written to standard error."),
     admin: notYet("admin"),
   })
-    .superRefine(checkReferences, { when: () => true })
+    .superRefine(checkReferences, { when: ({ value }) => typeof value === "object" && value !== null })
     .transform(({ $schema: _, chains, ...config }) => {
       const hops = Object.entries(config.hops).map(([name, hop]) => [name, { ...hop, name }] as const);
       const named = new Map<string, HopConfig>(hops);
@@ -94,7 +98,7 @@ export function theChain({ chains }: Config): { name: string; hops: HopConfig[] 
 
 function name() {
   return z.string()
-    .regex(/^[^\s\p{C}/:,@]{1,255}$/u, "expected a name of 1 to 255 characters without spaces and / : , @")
+    .regex(namePattern, "expected a name of 1 to 255 characters without spaces and / : , @")
     .refine((name) => !reservedNames.includes(name), {
       error: ({ input }) => `the name \`${input}\` is reserved`,
     });
@@ -104,7 +108,7 @@ function name() {
 function chainElement(read: ReadText) {
   const named = z.string().refine((text) => !text.includes("://"), { abort: true })
     .describe("The name of a hop.");
-  const element = z.union([named, hopSchema(read)]);
+  const element = z.union([hopSchema(read), named]);
   return z.preprocess((value: z.input<typeof element>, ctx) => {
     const group = groupKinds.find((kind) => typeof value === "object" && value !== null && kind in value);
     if (group !== undefined) report(ctx, unsupported(`a group (\`${group}\`)`), [group]);
@@ -177,9 +181,9 @@ function checkReferences({ listeners, hops, chains }: Partly, ctx: Reports): voi
 function checkAddresses(listeners: readonly unknown[], ctx: Reports): void {
   const seen = new Set<string>();
   listeners.forEach((listener: unknown, index) => {
-    const { address } = (listener ?? {}) as { address?: unknown };
-    if (typeof address !== "object" || address === null) return;
-    const { hostname, port } = address as { hostname: string; port: number };
+    const { address } = (listener ?? {}) as { address?: Partial<Endpoint> };
+    const { hostname, port } = address ?? {};
+    if (typeof hostname !== "string" || typeof port !== "number") return;
     const text = formatEndpoint({ hostname: hostname.toLowerCase(), port });
     if (port !== 0 && seen.has(text)) {
       report(ctx, `another listener has the address ${text}`, ["listeners", index]);

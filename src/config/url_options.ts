@@ -43,6 +43,9 @@ export const listenerOptions: Options = {
   port: { path: ["sni"], read: refused },
 };
 
+/** The options whose values are paths. */
+export const fileOptions = ["ca", "cert", "key", "client-ca"] as const;
+
 /** What a query says, in the object form. */
 export interface Read {
   tls?: Record<string, unknown>;
@@ -83,10 +86,11 @@ export function decode(text: string, what: string): string {
   }
 }
 
-/** What a place in the object form is called in the URL, for messages about it. */
+/** What a place in the object form is called in the URL, for messages about it; the address needs no name there. */
 export function optionAt(path: Path, options: Options): string {
   const found = Object.entries(options).find(([, option]) => option.path.every((key, i) => key === path[i]));
-  return found?.[0] ?? path.filter((key) => typeof key === "string").at(-1) ?? "";
+  const key = found?.[0] ?? path.filter((key) => typeof key === "string").at(-1) ?? "";
+  return key === "address" ? "" : key;
 }
 
 function flag(value: string, key: string): boolean {

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { AddressError } from "../core/address.ts";
+import { wrongKind } from "./issues.ts";
 import { type Path, quote, ValueError } from "./problems.ts";
 
 const milliseconds: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -55,19 +56,22 @@ export function parsePin(text: string): string {
 }
 
 /** A string that a parser reads; what the parser throws becomes a problem at the string. */
-export function parsed<T>(parse: (text: string) => T) {
-  return z.string().transform((text, ctx) => attempt(ctx, () => parse(text)));
+export function parsed<T>(parse: (text: string) => T, what = "a string") {
+  return z.string({ error: ({ input }) => wrongKind(what, input) })
+    .transform((text, ctx) => attempt(ctx, () => parse(text)));
 }
 
 /** A positive duration. */
 export function duration() {
-  return parsed((text) => positive(parseDuration(text), text));
+  return parsed((text) => positive(parseDuration(text), text), aDuration);
 }
 
 /** A duration that may be `"0s"`. */
 export function durationOrNone() {
-  return parsed(parseDuration);
+  return parsed(parseDuration, aDuration);
 }
+
+const aDuration = 'a duration such as "10s"';
 
 /** A positive size, as text with a unit or as a number of bytes. */
 export function size() {

@@ -1,0 +1,451 @@
+/** What a configuration means, and what it must not say. */
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { z } from "zod";
+import { validateConfig } from "../../src/config/load.ts";
+import { ConfigError } from "../../src/config/problems.ts";
+import { type ConfigInput, configSchema, jsonSchema, theChain } from "../../src/config/schema.ts";
+
+const certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+const pin = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/** The problems of a configuration, as `path: message`. */
+async function problems(input: unknown): Promise<string[]> {
+  const error = await assertRejects(() => validateConfig(input as ConfigInput), ConfigError) as ConfigError;
+  return error.problems.map(({ path, message }) => `${path}: ${message}`);
+}
+
+test("an empty configuration is filled with defaults", async () => {
+  assertEquals(await validateConfig({}), {
+    listeners: [],
+    hops: {},
+    chains: {},
+    timeouts: { handshake: 10_000, connect: 10_000, idle: 3_600_000, halfClosed: 300_000, drain: 30_000 },
+    limits: { tunnels: 10_000, tunnelsPerClient: 1_000, headerBytes: 65_536 },
+    log: { level: "info", format: "text" },
+  });
+});
+
+test("durations and sizes become numbers", async () => {
+  const { timeouts, limits } = await validateConfig({
+    timeouts: { handshake: "250ms", connect: "1s", idle: "596h", halfClosed: "2m", drain: "0s" },
+    limits: { headerBytes: "1MiB" },
+  });
+  assertEquals(timeouts, {
+    handshake: 250,
+    connect: 1000,
+    idle: 2_145_600_000,
+    halfClosed: 120_000,
+    drain: 0,
+  });
+  assertEquals(limits.headerBytes, 1_048_576);
+  assertEquals((await validateConfig({ limits: { headerBytes: 512 } })).limits.headerBytes, 512);
+});
+
+test("a hop means the same as a URL and as an object", async () => {
+  const { hops } = await validateConfig({
+    hops: {
+      url:
+        `socks5+tls://alice:p%40ss@relay.example:8443?sni=x.example&pin=sha256/${pin}&alpn=a,b&timeout=5s&resolve=local`,
+      object: {
+        protocol: "socks5+tls",
+        address: "relay.example:8443",
+        username: "alice",
+        password: "p@ss",
+        tls: { serverName: "x.example", pins: [`sha256/${pin}`], alpn: ["a", "b"] },
+        timeout: "5s",
+        resolve: "local",
+      },
+    },
+  });
+  assertEquals({ ...hops.url, name: "" }, { ...hops.object, name: "" });
+  assertEquals(hops.object, {
+    name: "object",
+    protocol: "socks5",
+    address: { hostname: "relay.example", port: 8443 },
+    username: "alice",
+    password: "p@ss",
+    tls: { serverName: "x.example", pins: [pin], alpn: ["a", "b"], insecure: false },
+    timeout: 5000,
+    resolve: "local",
+  });
+});
+
+test("a hop without a port has that of its protocol", async () => {
+  const ports = {
+    http: 80,
+    https: 443,
+    "http+tls": 443,
+    socks5: 1080,
+    socks4: 1080,
+    socks4a: 1080,
+    "socks5+tls": 443,
+  };
+  for (const [protocol, port] of Object.entries(ports)) {
+    const { hops } = await validateConfig({
+      hops: { a: `${protocol}://h`, b: { protocol: protocol as "http", address: "h" } },
+    });
+    assertEquals([hops.a.address.port, hops.b.address.port], [port, port], protocol);
+  }
+  const { hops } = await validateConfig({ hops: { a: { protocol: "socks5", address: "h", tls: {} } } });
+  assertEquals(hops.a.address.port, 443);
+});
+
+test("a listener means the same as a URL and as an object", async () => {
+  const { listeners } = await validateConfig({
+    listeners: [
+      `socks5,http+tls://alice:secret@:443?cert=${encodeURIComponent(certificate)}&key=${
+        encodeURIComponent(key)
+      }`,
+      {
+        address: ":444",
+        protocols: ["socks5", "http"],
+        users: [{ username: "alice", password: "secret" }],
+        tls: { certificate, key, required: true },
+      },
+    ],
+  });
+  assertEquals(listeners[1], {
+    address: { hostname: "::", port: 444 },
+    protocols: ["socks5", "http"],
+    users: [{ username: "alice", password: "secret" }],
+    tls: [{ certificate, key, required: true }],
+    open: false,
+  });
+  assertEquals({ ...listeners[0], address: null }, { ...listeners[1], address: null });
+});
+
+test("TLS is optional on auto:// unless client certificates are asked for", async () => {
+  const tls = { certificate, key };
+  const { listeners } = await validateConfig({
+    listeners: [{ address: "127.0.0.1:1", tls }, { address: ":2", tls: [{ ...tls, clientCa: certificate }] }],
+  });
+  assertEquals(listeners.map((listener) => listener.tls?.[0].required), [false, true]);
+});
+
+test("chains name hops, or hold them", async () => {
+  const config = await validateConfig({
+    hops: { office: "http://office:8080" },
+    chains: { out: ["office", "socks5://exit", { protocol: "socks4", address: "last" }] },
+  });
+  const chain = theChain(config);
+  assertEquals(chain?.name, "out");
+  assertEquals(chain?.hops.map(({ name, address }) => name ?? address.hostname), ["office", "exit", "last"]);
+  assert(chain?.hops[0] === config.hops.office);
+});
+
+test("without a chain the way is direct; the chain of the flags comes first", async () => {
+  assertEquals(theChain(await validateConfig({ hops: { a: "http://a" } })), null);
+  const config = await validateConfig({ chains: { a: ["http://a"], cli: ["http://b"] } });
+  assertEquals(theChain(config)?.name, "cli");
+});
+
+test("names of the object prototype are names like any other", async () => {
+  assertEquals(await problems({ chains: { a: ["constructor"] } }), [
+    'chains.a[0]: expected a hop\'s name or URL, found "constructor"',
+  ]);
+  const config = await validateConfig(
+    JSON.parse('{ "hops": { "constructor": "http://h" }, "chains": { "toString": ["constructor"] } }'),
+  );
+  assertEquals(theChain(config)?.hops[0].name, "constructor");
+});
+
+test("loopback listeners need no users, others need them or the word", async () => {
+  for (const address of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"]) {
+    await validateConfig({ listeners: [{ address }] });
+  }
+  const users = [{ username: "alice", password: "x" }];
+  await validateConfig({ listeners: [{ address: ":1", users }, { address: ":2", open: true }] });
+  const tls = { certificate, key, clientCa: certificate };
+  await validateConfig({ listeners: [{ address: ":1", tls }] });
+  const open = ": others can reach it and nobody has to log in; list `users`, listen on 127.0.0.1, " +
+    'or say open=true (as a key: "open": true)';
+  assertEquals(
+    await problems({
+      listeners: [
+        ":1",
+        { address: "0.0.0.0:1" },
+        { address: "example.com:1" },
+        { address: ":2", tls: { ...tls, required: false } },
+        { address: ":3", tls: { certificate, key, required: true } },
+        "tcp://:4/h:1",
+      ],
+    }),
+    [
+      `listeners[0]: [::]:1 would be an open proxy${open}`,
+      `listeners[1].address: 0.0.0.0:1 would be an open proxy${open}`,
+      `listeners[2].address: example.com:1 would be an open proxy${open}`,
+      `listeners[3].address: [::]:2 would be an open proxy${open}`,
+      `listeners[4].address: [::]:3 would be an open proxy${open}`,
+      `listeners[5]: [::]:4 would be an open way to its target${open.replace(" list `users`,", "")}`,
+    ],
+  );
+});
+
+const notSupported = "is not supported by this version of Hopline";
+
+const refused: [name: string, input: unknown, expected: string[]][] = [
+  ["features to come", { routes: [], access: {}, admin: {} }, [
+    `routes: \`routes\` ${notSupported}`,
+    `access: \`access\` ${notSupported}`,
+    `admin: \`admin\` ${notSupported}`,
+  ]],
+  ["listener features to come", {
+    listeners: [
+      "sni://:443",
+      { address: "127.0.0.1:1", sni: true, proxyProtocol: { trusted: [] } },
+      { address: "127.0.0.1:2", tls: [{ certificate, key }, { certificate, key }] },
+    ],
+  }, [
+    `listeners[0]: sni:// ${notSupported}`,
+    `listeners[1].proxyProtocol: \`proxyProtocol\` ${notSupported}`,
+    `listeners[1].sni: \`sni\` ${notSupported}`,
+    `listeners[2].tls[1]: a list of certificates, chosen by server name, ${notSupported}`,
+  ]],
+  ["hop features to come", {
+    hops: {
+      a: "h2://h",
+      b: { protocol: "h2", address: "h" },
+      c: "https://h?alpn=h2",
+      d: { protocol: "https", address: "h", tls: { alpn: ["h2", "http/1.1"] } },
+    },
+    chains: { x: [{ failover: ["a", "b"], check: {} }] },
+  }, [
+    `hops.a: h2:// (HTTP/2, required) ${notSupported}`,
+    `hops.b.protocol: "h2" (HTTP/2, required) ${notSupported}`,
+    `hops.c: alpn: HTTP/2 ("h2") ${notSupported}`,
+    `hops.d.tls.alpn: HTTP/2 ("h2") ${notSupported}`,
+    `chains.x[0].failover: a group (\`failover\`) ${notSupported}`,
+  ]],
+  ["several chains", { chains: { a: ["http://a"], b: ["http://b"] } }, [
+    `chains: several chains need \`routes\` to choose between them, and that ${notSupported}`,
+  ]],
+  ["an empty chain", { chains: { a: [] } }, ["chains.a: expected at least 1 entry"]],
+  ["reserved and impossible names", {
+    hops: { direct: "http://h", "a b": "http://h" },
+    chains: { reject: ["http://h"] },
+  }, [
+    "hops.direct: the name `direct` is reserved",
+    'hops["a b"]: expected a name of 1 to 255 characters without spaces and / : , @',
+    "chains.reject: the name `reject` is reserved",
+  ]],
+  [
+    "one address twice",
+    { listeners: ["127.0.0.1:5", "127.0.0.1:0", "127.0.0.1:0", "socks5://127.0.0.1:5"] },
+    [
+      "listeners[3]: another listener has the address 127.0.0.1:5",
+    ],
+  ],
+  ["contradictions in a listener", {
+    listeners: [
+      { address: "127.0.0.1:1", protocols: ["socks4"], users: [{ username: "a", password: "b" }] },
+      {
+        address: "127.0.0.1:2",
+        protocols: ["http"],
+        target: "h:1",
+        users: [{ username: "a", password: "b" }],
+      },
+    ],
+  }, [
+    "listeners[0].protocols[0]: SOCKS4 has no password, so a listener with `users` cannot offer it",
+    "listeners[1].protocols: a port forward (`target`) speaks no protocol of its own; leave `protocols` out",
+    "listeners[1].users: a port forward (`target`) cannot ask for a user; leave `users` out",
+  ]],
+  ["users nobody can be", {
+    listeners: [{
+      address: "127.0.0.1:1",
+      users: [
+        { username: "", password: "" },
+        { username: "ü".repeat(128), password: "x".repeat(256) },
+        { username: "a", password: "x" },
+        { username: "a", password: "y" },
+        { username: "a:b", password: "x" },
+      ],
+    }, { address: "127.0.0.1:2", users: [] }],
+  }, [
+    "listeners[0].users[0].username: expected 1 to 255 bytes, found 0",
+    "listeners[0].users[0].password: expected 1 to 255 bytes, found 0",
+    "listeners[0].users[1].username: expected 1 to 255 bytes, found 256",
+    "listeners[0].users[1].password: expected 1 to 255 bytes, found 256",
+    "listeners[0].users[3].username: this user is listed twice",
+    "listeners[0].users[4].username: a user name with a colon cannot log in over HTTP",
+    "listeners[1].users: expected at least 1 entry",
+  ]],
+  ["credentials that a hop's protocol cannot carry", {
+    hops: {
+      a: "socks4://u:p@h",
+      b: "socks5://:p@h",
+      c: `socks5://${"u".repeat(256)}:p@h`,
+      d: "http://a%3Ab:p@h",
+      e: "http://a:p%0d%0aX@h",
+    },
+  }, [
+    "hops.a: password: SOCKS4 has no password",
+    "hops.b: password: a password needs a `username`",
+    "hops.c: username: expected at most 255 bytes, found 256",
+    "hops.d: username: HTTP Basic authentication cannot carry a user name with a colon",
+    "hops.e: password: expected no control character",
+  ]],
+  ["half a TLS client certificate", {
+    hops: {
+      a: { protocol: "https", address: "h", tls: { certificate } },
+      b: { protocol: "https", address: "h", tls: { key } },
+      c: { protocol: "https", address: "h", tls: { certificate: key, key: certificate } },
+      d: {
+        protocol: "https",
+        address: "h",
+        tls: { certificate, key: "-----BEGIN ENCRYPTED PRIVATE KEY-----\n" },
+      },
+    },
+  }, [
+    "hops.a.tls.certificate: a client certificate needs its `key`",
+    "hops.b.tls.key: a key needs its `certificate`",
+    "hops.c.tls.certificate: expected a certificate in PEM form, the text holds none",
+    "hops.c.tls.key: expected a private key in PEM form, the text holds none",
+    "hops.d.tls.key: the text holds an encrypted private key; expected one without a pass phrase",
+  ]],
+  ["TLS without a certificate", { listeners: ["socks5+tls://127.0.0.1:1"] }, [
+    "listeners[0]: cert: is missing; expected a string",
+    "listeners[0]: key: is missing; expected a string",
+  ]],
+  ["pins, names and ALPN", {
+    hops: {
+      a: "https://h?pin=sha256/AAAA&pin=sha1/x",
+      b: "https://h?sni=a%20b",
+      c: { protocol: "https", address: "h", tls: { alpn: [""] } },
+    },
+  }, [
+    'hops.a: pin: expected sha256/ and the 44 base64 characters of a hash, found "sha256/AAAA"',
+    'hops.a: pin: expected sha256/ and the 44 base64 characters of a hash, found "sha1/x"',
+    'hops.b: sni: "a b" is not a host name',
+    "hops.c.tls.alpn[0]: expected 1 to 255 bytes",
+  ]],
+  ["addresses", {
+    listeners: [{ address: "::1:80" }, { address: "socks5://:80" }, { address: "127.0.0.1:1", target: "h" }],
+    hops: { a: { protocol: "http", address: "::1" }, b: { protocol: "http", address: "http://h" } },
+  }, [
+    'listeners[0].address: expected [host]:port, found "::1:80"',
+    'listeners[1].address: expected [host]:port, found "socks5://:80"',
+    "listeners[2].target: expected host:port, found no port",
+    'hops.a.address: expected host:port (an IPv6 address in brackets), found "::1"',
+    'hops.b.address: expected host:port (an IPv6 address in brackets), found "http://h"',
+  ]],
+  ["numbers and durations", {
+    timeouts: { handshake: "0s", connect: "597h", idle: "1.5s", drain: "-1s", halfClosed: 5 },
+    limits: { tunnels: 0, tunnelsPerClient: 1.5, headerBytes: "16KB" },
+  }, [
+    'timeouts.handshake: expected more than zero, found "0s"',
+    'timeouts.connect: expected at most "596h", found "597h"',
+    'timeouts.idle: expected a duration such as "250ms", "10s", "5m" or "1h", found "1.5s"',
+    'timeouts.halfClosed: expected a duration such as "10s", found a number',
+    'timeouts.drain: expected a duration such as "250ms", "10s", "5m" or "1h", found "-1s"',
+    "limits.tunnels: expected more than 0",
+    "limits.tunnelsPerClient: expected a whole number, found a number",
+    'limits.headerBytes: expected a size such as "512B", "16KiB" or "1MiB", found "16KB"',
+  ]],
+  ["unknown keys", {
+    lgo: {},
+    log: { lvl: "info" },
+    listeners: [{ address: "127.0.0.1:1", user: [], tls: { cert: certificate, key, certificate } }],
+    hops: { a: { protocol: "http", address: "h", zebra: 1 } },
+  }, [
+    "lgo: unknown key `lgo`; did you mean `log`?",
+    "log.lvl: unknown key `lvl`; known are `level`, `format`",
+    "listeners[0].user: unknown key `user`; did you mean `users`?",
+    "listeners[0].tls.cert: unknown key `cert`; did you mean `certificate`?",
+    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `username`, `password`, `resolve`, `timeout`",
+  ]],
+];
+
+for (const [name, input, expected] of refused) {
+  test(`refused: ${name}`, async () => {
+    const found = await problems(input);
+    assertEquals(found.toSorted(), expected.toSorted());
+  });
+}
+
+test("no message quotes a secret", async () => {
+  const secret = "hunter2";
+  const found = await problems({
+    listeners: [
+      `sock5://a:${secret}@:1`,
+      `a:${secret}@nowhere`,
+      { address: `a:${secret}@127.0.0.1:1` },
+      {
+        address: "127.0.0.1:1",
+        users: [{ username: "a", password: secret, extra: 1 }, { username: 5, password: secret }],
+      },
+      {
+        address: "127.0.0.1:2",
+        users: [{ username: "a:b", password: secret }, { username: "", password: [secret] }],
+      },
+      { address: "127.0.0.1:3", target: `a:${secret}@h:1` },
+      { address: "127.0.0.1:4", tls: { certificate: `${secret}\n`.repeat(9), key: secret.repeat(200) } },
+    ],
+    hops: {
+      a: `http://a:${secret}@h:0`,
+      b: `http://a:${secret}`,
+      c: `socks4://a:${secret}@h`,
+      d: { protocol: "http", address: `a:${secret}@h`, password: { text: secret } },
+      e: { protocol: "http", address: "h", password: secret },
+      f: { protocol: "socks5", address: "h", username: "a", password: `${secret}\n` },
+    },
+    chains: { x: [`a:${secret}@h:1080`, `socks5://${secret}:${secret}@h?x=y`] },
+  });
+  assert(found.length >= 15, found.join("\n"));
+  for (const line of found) assert(!line.includes(secret), line);
+});
+
+test("the JSON Schema describes every key and has the defaults", () => {
+  // deno-lint-ignore no-explicit-any
+  const schema = jsonSchema() as any;
+  assertEquals(schema.$schema, "https://json-schema.org/draft/2020-12/schema");
+  assertEquals(schema.additionalProperties, false);
+  assertEquals(schema.required, undefined);
+  assertEquals(schema.properties.timeouts.properties.idle.default, "1h");
+  assertEquals(schema.properties.limits.properties.tunnels.default, 10_000);
+  assertEquals(schema.properties.log.properties.level.enum, ["error", "warn", "info", "debug"]);
+  assertEquals(schema.properties.routes.not, {});
+  const [url, object] = schema.properties.listeners.items.anyOf;
+  assertEquals([url.type, object.type, object.required], ["string", "object", ["address"]]);
+  const undescribed = Object.entries(schema.properties).filter(([, value]) =>
+    !(value as typeof schema).description
+  );
+  assertEquals(undescribed, []);
+});
+
+test("the JSON Schema accepts what is right and refuses what is wrong", () => {
+  const validator = z.fromJSONSchema(jsonSchema() as Parameters<typeof z.fromJSONSchema>[0]);
+  const valid = (value: unknown) => validator.safeParse(value).success;
+  assert(valid({}));
+  assert(valid({
+    $schema: "./hopline.schema.json",
+    listeners: [":1080?open=true", {
+      address: "0.0.0.0:443",
+      protocols: ["socks5"],
+      tls: { certificate: "c", key: "k", required: true },
+      users: [{ username: "a", password: { file: "f" } }],
+    }],
+    hops: { a: "http://h", b: { protocol: "socks5+tls", address: "h", tls: { pins: [] } } },
+    chains: { out: ["a", { protocol: "http", address: "h" }] },
+    timeouts: { idle: "5m" },
+    limits: { headerBytes: 1024, tunnels: 1 },
+    log: { level: "debug" },
+  }));
+  const wrong = [
+    { listners: [] },
+    { listeners: [{}] },
+    { listeners: [5] },
+    { hops: { a: { protocol: "sock5", address: "h" } } },
+    { chains: { a: [] } },
+    { timeouts: { idle: 5 } },
+    { log: { level: "loud" } },
+  ];
+  assertEquals(wrong.filter(valid), []);
+});
+
+test("the schema itself can be used, too", async () => {
+  const { data } = await configSchema.safeParseAsync({ listeners: [":1080?open=true"] });
+  assertEquals(data?.listeners, [{ address: { hostname: "::", port: 1080 }, open: true }]);
+});

@@ -54,6 +54,7 @@ export class Server implements AsyncDisposable {
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
+      nextId: () => ++this.#ids,
       join: runtime.join,
       stopping: this.#stopping.signal,
       admit: (client) => this.#admit(client),
@@ -103,7 +104,8 @@ export class Server implements AsyncDisposable {
       entry.service = { ...plan.listeners[index].service, listener: formatEndpoint(entry.listener.addr) };
     }
     for (const entry of added) {
-      this.log("info", "listener.ready", { listener: formatEndpoint(entry.listener.addr) });
+      const listener = formatEndpoint(entry.listener.addr);
+      this.log("info", "listener.ready", { listener, address: listener });
       this.#accept(entry);
     }
   }
@@ -139,7 +141,7 @@ export class Server implements AsyncDisposable {
 
   async #accept(entry: Open): Promise<void> {
     for await (const conn of entry.listener) {
-      const session = serveConn(conn, ++this.#ids, entry.service, this.#house);
+      const session = serveConn(conn, entry.service, this.#house);
       this.#sessions.add(session);
       session.finally(() => this.#sessions.delete(session));
     }

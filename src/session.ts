@@ -3,21 +3,23 @@
  *
  * @module
  */
-import { formatEndpoint } from "./core/address.ts";
 import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } from "./core/conn.ts";
 import type { Dialer } from "./core/dialer.ts";
-import { asProxyError, printable, ProxyError } from "./core/errors.ts";
+import { asProxyError, type ProxyError } from "./core/errors.ts";
 import { deadline } from "./core/handshake.ts";
-import { type Join, relay, type RelayLimits } from "./core/relay.ts";
+import type { Join, RelayLimits } from "./core/relay.ts";
 import {
+  type Destination,
   type Gate,
   type Handler,
   type Matcher,
   type Session,
   sniff,
   type TunnelRequest,
+  type Way,
 } from "./core/serve.ts";
-import type { Fields, Log } from "./log.ts";
+import type { Log } from "./log.ts";
+import { clientName, errorFields, Tunnel } from "./tunnel.ts";
 
 /** A protocol, as one listener serves it. */
 export interface Candidate {
@@ -45,6 +47,8 @@ export interface Service {
 /** What all sessions of a server share. */
 export interface House {
   readonly log: Log;
+  /** The next number for a line of the log. */
+  nextId(): number;
   readonly join?: Join;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: AbortSignal;
@@ -55,27 +59,24 @@ export interface House {
 }
 
 /** Serves one client until its connection has ended; never rejects. */
-export async function serveConn(conn: Conn, id: number, service: Service, house: House): Promise<void> {
-  await new ClientSession(conn, id, service, house).run();
+export async function serveConn(conn: Conn, service: Service, house: House): Promise<void> {
+  await new ClientSession(conn, service, house).run();
 }
 
 class ClientSession implements Session {
   readonly handshake: Context;
   readonly gate: Gate;
   readonly maxBytes: number;
-  readonly #client: string;
   readonly #started = performance.now();
   readonly #handshakeDone: () => void;
 
   constructor(
     readonly conn: Conn,
-    readonly id: number,
     readonly service: Service,
     readonly house: House,
   ) {
     this.gate = service.gate;
     this.maxBytes = service.maxBytes;
-    this.#client = conn.remoteAddr === null ? "unknown" : formatEndpoint(conn.remoteAddr);
     const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
     this.handshake = ctx;
     this.#handshakeDone = done;
@@ -111,110 +112,46 @@ class ClientSession implements Session {
   /** A port forward; with TLS its one candidate terminates it. */
   async #forward([tls]: readonly Candidate[], target: Endpoint): Promise<void> {
     const nothing = new Uint8Array(0);
+    // A dial of our own that led here has its turn first: then its address is known, and the loop is found.
+    await new Promise((resolve) => setTimeout(resolve));
     const forward = (conn: Conn) =>
       this.tunnel(BufferedConn.of(conn), "tcp", { target, accepted: () => nothing, refused: () => nothing });
     if (tls === undefined) await forward(this.conn);
     else await tls.handler.handle(BufferedConn.of(this.conn), this, forward);
   }
 
-  async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
+  async open(protocol: string, destination: Destination): Promise<Way> {
     this.#handshakeDone();
-    const { user, target } = request;
-    const facts = { protocol, user, target: formatEndpoint(target), via: this.service.via };
-    let leave = () => {};
+    return await new Tunnel(this.conn.remoteAddr, this.service, this.house, protocol, destination).open();
+  }
+
+  async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
+    let way: Way;
     try {
-      leave = this.#enter(request);
-      const upstream = await this.#dial(target);
-      await this.#relay(conn, upstream, request, facts);
-    } catch (error) {
-      const failure = this.#placed(error);
-      this.#failed(facts, failure);
-      await answer(conn, request.refused(failure));
-    } finally {
-      leave();
+      way = await this.open(protocol, request);
+    } catch (failure) {
+      return await answer(conn, request.refused(failure as ProxyError));
     }
-  }
-
-  #enter({ user }: TunnelRequest): () => void {
-    if (this.gate !== null && user === undefined) throw local("denied", "the client has not authenticated");
-    this.#refuseLoop();
-    return this.house.admit(this.conn.remoteAddr?.hostname ?? "");
-  }
-
-  #refuseLoop(): void {
-    if (this.conn.remoteAddr !== null && this.house.outgoing.has(this.conn.remoteAddr)) {
-      throw local(
-        "loop",
-        "the connection comes from this program itself: the chain leads back to its own listener",
-      );
-    }
-  }
-
-  async #dial(target: Endpoint): Promise<Conn> {
-    const { stopping, outgoing } = this.house;
-    const upstream = await this.service.dialer.dial(target, { signal: stopping, outgoing });
-    try {
-      // Our own connection may have been accepted before its dial returned.
-      this.#refuseLoop();
-    } catch (error) {
-      upstream.abort();
-      throw error;
-    }
-    return upstream;
-  }
-
-  async #relay(conn: BufferedConn, upstream: Conn, request: TunnelRequest, facts: Fields): Promise<void> {
-    const { house, service } = this;
-    const accepted = request.accepted(upstream.localAddr);
+    const accepted = request.accepted(way.conn.localAddr);
     // Should the client be gone, the relay finds out.
     if (accepted.length > 0) await conn.write(accepted).catch(() => {});
-    const { bytesUp, bytesDown, failure } = await relay(conn, upstream, service.timeouts, {
-      join: house.join,
-      signal: house.stopping,
-    });
-    const counts = { bytesUp, bytesDown };
-    // A client that leaves in a hurry is no failure of the tunnel.
-    if (failure?.side !== "upstream") {
-      const reason = failure === undefined ? undefined : messageOf(failure.error);
-      return this.#event("info", "tunnel.closed", { ...facts, ...counts, reason });
-    }
-    const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
-    this.#failed({ ...facts, ...counts }, this.#placed(error));
+    await way.relay(conn);
   }
 
   /** What went wrong before there was a tunnel to speak of. */
   #rejected(error: unknown): void {
+    const { house, service, conn } = this;
+    if (house.stopping.aborted) return;
     const failure = asProxyError(error, { code: "closed", side: "client", stage: "request" }).at(0, "client");
-    if (this.house.stopping.aborted) return;
     const silent = failure.code === "closed" && failure.side === "client";
-    this.#event(silent ? "debug" : "warn", "tunnel.failed", { error: errorFields(failure) });
+    house.log(silent ? "debug" : "warn", "tunnel.failed", {
+      id: house.nextId(),
+      listener: service.listener,
+      client: clientName(conn.remoteAddr),
+      error: errorFields(failure),
+      durationMs: Math.round(performance.now() - this.#started),
+    });
   }
-
-  #placed(error: unknown): ProxyError {
-    return asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
-  }
-
-  #failed(facts: Fields, failure: ProxyError): void {
-    this.#event("warn", "tunnel.failed", { ...facts, error: errorFields(failure) });
-  }
-
-  #event(level: "debug" | "info" | "warn", event: string, fields: Fields): void {
-    const durationMs = Math.round(performance.now() - this.#started);
-    const { listener } = this.service;
-    this.house.log(level, event, { id: this.id, listener, client: this.#client, ...fields, durationMs });
-  }
-}
-
-function errorFields({ code, hop, label, stage, message }: ProxyError): Fields {
-  return { code, hop, label, stage, message };
-}
-
-function messageOf(error: unknown): string {
-  return printable(error instanceof Error ? error.message : String(error));
-}
-
-function local(code: "denied" | "loop", message: string): ProxyError {
-  return new ProxyError(message, { code, side: "local", stage: "request", hop: 0, label: "hopline" });
 }
 
 /** Tells the client; one whose protocol has no words for it is told by a reset. */

@@ -141,9 +141,10 @@ async function copy(
     flow.done[direction] = true;
     await sink.closeWrite();
   } catch (error) {
+    const delivered = flow.done[direction];
     flow.done[direction] = true;
     // A sink that has ended and gone needs no FIN from us.
     const opposite = direction === "up" ? "down" : "up";
-    if (!flow.done[opposite] || end === "source") broke(end, error);
+    if (!delivered || !flow.done[opposite]) broke(end, error);
   }
 }

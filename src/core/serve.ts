@@ -6,6 +6,7 @@
 import type { BufferedConn, Conn, Context, Endpoint } from "./conn.ts";
 import { ProxyError } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
+import type { RelayResult } from "./relay.ts";
 
 /** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
 export type Verdict = "yes" | "no" | "more";
@@ -34,15 +35,30 @@ export interface Session {
   readonly gate: Gate;
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
-  /** Dials what the client asked for, answers in its protocol, relays, and writes the log. */
+  /** Dials a target for the client. @throws ProxyError, which has been logged */
+  open(protocol: string, destination: Destination): Promise<Way>;
+  /** Opens a way, answers in the client's protocol, and relays. */
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
 }
 
-/** What a client asked for, and how to answer it. */
-export interface TunnelRequest {
+/** Where a client wants to go. */
+export interface Destination {
   readonly target: Endpoint;
   /** The user that passed the gate. */
   readonly user?: string;
+}
+
+/** An open way to a target; it is counted, and logged when it is closed. */
+export interface Way {
+  readonly conn: Conn;
+  /** Relays until both directions have ended, and closes. */
+  relay(client: Conn): Promise<void>;
+  /** Closes, for a handler that moved the bytes itself. */
+  close(result: RelayResult): void;
+}
+
+/** What a client asked for, and how to answer it. */
+export interface TunnelRequest extends Destination {
   /** The answer once the tunnel stands; `bound` is our own address towards the target, where known. */
   accepted(bound: Endpoint | null): Uint8Array;
   /** The answer when it could not be made. */

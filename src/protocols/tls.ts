@@ -90,7 +90,7 @@ async function secureClient(
     allowHalfOpen: true,
     checkServerIdentity: (_sent: string, certificate: tls.PeerCertificate) =>
       tls.checkServerIdentity(name, certificate),
-  });
+  } as tls.ConnectionOptions);
   socket.on("keylog", (line: Uint8Array) => carrier.keylog(line));
   await handshake(socket, "secureConnect", conn, "upstream", ctx);
   try {

@@ -160,6 +160,7 @@ export class TlsConn implements Conn {
       if (carrier.records.ended && !carrier.records.closed) inbox.fail(truncated(peer));
       else inbox.end();
     });
+    carrier.on("error", (error) => stream.destroy(error));
     carrier.onKeptEnd(() => stream.push(null));
     stream.on("error", (error) => inbox.fail(error));
     stream.on("close", () => inbox.fail(closed()));
@@ -170,6 +171,7 @@ export class TlsConn implements Conn {
   }
 
   async write(p: Uint8Array): Promise<void> {
+    if (p.length === 0) return; // Deno's TLS fails on it
     await this.#settled((done) => this.#stream.write(p, done));
     // Bun's TLS takes everything at once, and leaves the waiting to us.
     if (this.#carrier.writableNeedDrain) await this.#settled((done) => this.#carrier.once("drain", done));

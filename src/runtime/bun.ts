@@ -6,7 +6,7 @@
 import type { TCPSocketListener } from "bun";
 import type { Conn, Context, Endpoint, Listener } from "../core/conn.ts";
 import { BunConn, handler } from "./bun_conn.ts";
-import { connectFailure } from "./failures.ts";
+import { connectFailure, listenFailure } from "./failures.ts";
 import { join } from "./bun_relay.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
@@ -94,7 +94,7 @@ export const bunRuntime: Runtime = {
     try {
       return Promise.resolve(new BunListener(at));
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(listenFailure(error));
     }
   },
 };

@@ -117,9 +117,10 @@ class Pipe implements Events {
   fail(error: unknown): void {
     const failure: RelayFailure = { side: this.direction === "up" ? "client" : "upstream", error };
     if (this.#ended) return this.opposite.#lose(failure);
+    // First told, then done: an abort comes back as a failure of the side that is aborted.
+    this.over(failure);
     this.source.abort();
     this.sink.abort();
-    this.over(failure);
   }
 
   #lose(failure: RelayFailure): void {

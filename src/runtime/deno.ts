@@ -4,7 +4,7 @@
  * @module
  */
 import type { Conn, Context, Endpoint, Listener, Outgoing } from "../core/conn.ts";
-import { connectFailure } from "./failures.ts";
+import { connectFailure, listenFailure } from "./failures.ts";
 import { endpoint } from "./outgoing.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
@@ -44,7 +44,7 @@ class DenoConn implements Conn {
     this.socket.close();
   }
 
-  /** Deno has no way to ask for a reset; the kernel sends one where bytes were left unread. */
+  /** Deno has no way to ask for a reset: the peer reads an end, and only its next write fails. */
   abort(): void {
     this.close();
   }
@@ -102,7 +102,7 @@ export const denoRuntime: Runtime = {
     try {
       return Promise.resolve(new DenoListener(Deno.listen({ hostname: at.hostname, port: at.port })));
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(listenFailure(error));
     }
   },
 };

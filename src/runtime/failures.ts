@@ -32,6 +32,26 @@ export function connectFailure(error: unknown, address: Endpoint): ProxyError {
   return new ProxyError(`${why}: ${formatEndpoint(address)}`, upstream(kind, "connect", error));
 }
 
+const LISTENING: Record<string, string> = {
+  EADDRINUSE: "the port is in use",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EMFILE: "too many open files",
+  ENFILE: "too many open files in the system",
+};
+
+/** An error of a listen: only why, for the caller says where. */
+export function listenFailure(error: unknown): ProxyError {
+  const { code = "", message } = error as { code?: string; message: string };
+  return new ProxyError(LISTENING[code] ?? message, {
+    code: "failed",
+    side: "local",
+    stage: "connect",
+    cause: error,
+  });
+}
+
 /** An error of a lookup. */
 export function lookupFailure(error: unknown, hostname: string): ProxyError {
   const { code = "", message } = error as { code?: string; message: string };

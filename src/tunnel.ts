@@ -1,0 +1,129 @@
+/**
+ * One tunnel: from the request for it, over the dial and the relay, to its log line.
+ *
+ * @module
+ */
+import { formatEndpoint } from "./core/address.ts";
+import type { Conn, Endpoint } from "./core/conn.ts";
+import { asProxyError, printable, ProxyError } from "./core/errors.ts";
+import { relay, type RelayResult } from "./core/relay.ts";
+import type { Destination, Way } from "./core/serve.ts";
+import type { Fields } from "./log.ts";
+import type { House, Service } from "./session.ts";
+
+/** A tunnel that a client asked for. */
+export class Tunnel implements Way {
+  conn!: Conn;
+  readonly #started = performance.now();
+  readonly #id: number;
+  readonly #facts: Fields;
+  #leave = () => {};
+
+  constructor(
+    readonly client: Endpoint | null,
+    readonly service: Service,
+    readonly house: House,
+    protocol: string,
+    readonly destination: Destination,
+  ) {
+    const { user, target } = destination;
+    this.#id = house.nextId();
+    this.#facts = { protocol, user, target: formatEndpoint(target), via: service.via };
+  }
+
+  /** Dials. @throws ProxyError, which has been logged */
+  async open(): Promise<this> {
+    try {
+      if (this.service.gate !== null && this.destination.user === undefined) {
+        throw local("denied", "the client has not authenticated");
+      }
+      this.#refuseLoop();
+      this.#leave = this.house.admit(this.client?.hostname ?? "");
+      this.conn = await this.#dial();
+      return this;
+    } catch (error) {
+      const failure = asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(
+        0,
+        "direct",
+      );
+      this.#failed({}, failure);
+      this.#leave();
+      throw failure;
+    }
+  }
+
+  async relay(client: Conn): Promise<void> {
+    const { join, stopping: signal } = this.house;
+    this.close(await relay(client, this.conn, this.service.timeouts, { join, signal }));
+  }
+
+  close({ bytesUp, bytesDown, failure }: RelayResult): void {
+    this.#leave();
+    const counts = { bytesUp, bytesDown };
+    // A client that leaves in a hurry is no failure of the tunnel.
+    if (failure?.side === "upstream") {
+      const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
+      this.#failed(counts, error.at(0, "direct"));
+    } else {
+      const reason = failure === undefined ? undefined : messageOf(failure.error);
+      this.#event("info", "tunnel.closed", { ...counts, reason });
+    }
+  }
+
+  async #dial(): Promise<Conn> {
+    const { stopping, outgoing } = this.house;
+    const conn = await this.service.dialer.dial(this.destination.target, { signal: stopping, outgoing });
+    try {
+      // Our own connection may have been accepted before its dial returned.
+      this.#refuseLoop();
+      return conn;
+    } catch (error) {
+      conn.abort();
+      throw error;
+    }
+  }
+
+  #refuseLoop(): void {
+    if (this.client !== null && this.house.outgoing.has(this.client)) {
+      throw local(
+        "loop",
+        "the connection comes from this program itself: the chain leads back to its own listener",
+      );
+    }
+  }
+
+  #failed(fields: Fields, failure: ProxyError): void {
+    this.#event("warn", "tunnel.failed", { ...fields, error: errorFields(failure) });
+  }
+
+  #event(level: "info" | "warn", event: string, fields: Fields): void {
+    const durationMs = Math.round(performance.now() - this.#started);
+    const client = clientName(this.client);
+    this.house.log(level, event, {
+      id: this.#id,
+      listener: this.service.listener,
+      client,
+      ...this.#facts,
+      ...fields,
+      durationMs,
+    });
+  }
+}
+
+/** A client as the log names it. */
+export function clientName(client: Endpoint | null): string {
+  return client === null ? "unknown" : formatEndpoint(client);
+}
+
+/** An error as the log tells it. */
+export function errorFields({ code, hop, label, stage, message }: ProxyError): Fields {
+  return { code, hop, label, stage, message };
+}
+
+function messageOf(error: unknown): string {
+  return printable(error instanceof Error ? error.message : String(error));
+}
+
+function local(code: "denied" | "loop", message: string): ProxyError {
+  return new ProxyError(message, { code, side: "local", stage: "request", hop: 0, label: "hopline" });
+}

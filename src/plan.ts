@@ -12,7 +12,7 @@ import type { Handler } from "./core/serve.ts";
 import { type Config, type HopConfig, type ListenerConfig, theChain } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
 import { tlsHandler, tlsMatcher, tlsRefusal, TlsTerminator } from "./protocols/tls.ts";
-import { hopLabel, inbound, type InboundName, makeHop } from "./registry.ts";
+import { calledInConfig, hopLabel, httpVersions, inbound, type InboundName, makeHop } from "./registry.ts";
 import type { Candidate, Service } from "./session.ts";
 
 /** What a server does, made whole before any of it takes effect. */
@@ -23,15 +23,15 @@ export interface Plan {
   readonly log: Config["log"];
 }
 
-/** Makes a plan; `dialer` stands in for the configured chain. */
-export function makePlan(config: Config, network: Network, dialer?: Dialer): Plan {
+/** Makes a plan, in force until `retired` aborts; `dialer` stands in for the configured chain. */
+export function makePlan(config: Config, network: Network, retired: AbortSignal, dialer?: Dialer): Plan {
   const chain = dialer === undefined ? theChain(config) : null;
-  const way = dialer ?? chainDialer(chain?.hops ?? [], network, config.timeouts);
+  const way = dialer ?? chainDialer(chain?.hops ?? [], network, config.timeouts, retired);
   const via = (chain?.hops ?? []).map((hop) => hop.name ?? hopLabel(hop));
   return {
     listeners: config.listeners.map((listener) => ({
       address: listener.address,
-      service: makeService(listener, way, via, config),
+      service: makeService(listener, way, via, config, retired),
     })),
     limits: config.limits,
     drain: config.timeouts.drain,
@@ -39,15 +39,16 @@ export function makePlan(config: Config, network: Network, dialer?: Dialer): Pla
   };
 }
 
-/** The dialer of a chain of hops, each within its own time. */
+/** The dialer of a chain of hops, each within its own time; when `retired` aborts, it keeps no idle connections. */
 export function chainDialer(
   hops: readonly HopConfig[],
   network: Network,
   timeouts: { readonly connect: number; readonly handshake: number },
+  retired?: AbortSignal,
 ): Dialer {
   const first = limited(directDialer(network), hops[0]?.timeout ?? timeouts.connect);
   const resolve = network.resolve.bind(network);
-  return fold(first, hops.map((hop) => makeHop(hop, resolve, timeouts.handshake)));
+  return fold(first, hops.map((hop) => makeHop(hop, resolve, timeouts.handshake, retired)));
 }
 
 function makeService(
@@ -55,11 +56,15 @@ function makeService(
   dialer: Dialer,
   via: readonly string[],
   config: Config,
+  retired: AbortSignal,
 ): Service {
   const { target, tls, users } = listener;
   const spoken = speak(listener.protocols);
   const [options] = tls ?? [];
-  const terminator = options && { matcher: tlsMatcher, handler: tlsHandler(new TlsTerminator(options)) };
+  const http = target === undefined && (listener.protocols?.includes("http") ?? true);
+  const alpn = http ? httpVersions : undefined;
+  const terminator = options &&
+    { matcher: tlsMatcher, handler: tlsHandler(new TlsTerminator({ ...options, alpn })) };
   const { idle, halfClosed, handshake } = config.timeouts;
   return {
     listener: formatEndpoint(listener.address),
@@ -74,6 +79,7 @@ function makeService(
       : [terminator, ...spoken],
     within: spoken,
     dialer,
+    retired,
     via,
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
@@ -82,8 +88,9 @@ function makeService(
 
 /** Every protocol: those that are allowed are served, the others answered in their own words. */
 function speak(allowed?: readonly InboundName[], why = "this listener does not speak"): Candidate[] {
-  return Object.entries(inbound).map(([name, { matcher, handler, unwelcome }]) => {
-    if (allowed === undefined || allowed.includes(name as InboundName)) return { matcher, handler };
+  return Object.entries(inbound).map(([key, { matcher, handler, unwelcome }]) => {
+    const name = calledInConfig[key as keyof typeof inbound];
+    if (allowed === undefined || allowed.includes(name)) return { matcher, handler };
     const reason = why.endsWith("speak") ? `${why} ${name}; it speaks ${allowed.join(", ")}` : why;
     return refusing(matcher, unwelcome, reason);
   });

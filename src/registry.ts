@@ -9,16 +9,30 @@ import type { Network } from "./core/direct.ts";
 import { type Hop, resolvingHop, tunnelHop } from "./core/dialer.ts";
 import type { Handshake } from "./core/handshake.ts";
 import type { Inbound } from "./core/serve.ts";
-import { basic, connect as httpConnect, httpConnect as httpInbound } from "./protocols/http_connect.ts";
+import { h2Hop } from "./protocols/h2_hop.ts";
+import { h2 } from "./protocols/h2_server.ts";
+import { anonymous, type Authenticator, basic } from "./protocols/http_challenges.ts";
+import { connect as httpConnect, httpConnect as httpInbound } from "./protocols/http_connect.ts";
 import { connect as socks4Connect, socks4 } from "./protocols/socks4.ts";
 import { connect as socks5Connect, socks5 } from "./protocols/socks5.ts";
 import { type TlsClientOptions, tlsLayer } from "./protocols/tls.ts";
 
 /** What listeners speak, in the order in which it is sniffed. */
-export const inbound = { socks5, socks4, http: httpInbound } satisfies Record<string, Inbound>;
+export const inbound = { socks5, socks4, h2, http: httpInbound } satisfies Record<string, Inbound>;
 
-/** A protocol that clients may speak. */
-export type InboundName = keyof typeof inbound;
+/** A protocol as a listener's configuration names it: HTTP means all versions of it. */
+export type InboundName = Exclude<keyof typeof inbound, "h2">;
+
+/** What each protocol is called there. */
+export const calledInConfig = {
+  socks5: "socks5",
+  socks4: "socks4",
+  h2: "http",
+  http: "http",
+} as const satisfies Record<keyof typeof inbound, InboundName>;
+
+/** What a listener that speaks HTTP offers by ALPN inside TLS. */
+export const httpVersions = ["h2", "http/1.1"] as const;
 
 /** What a hop is made from, whether a file, a URL or a program says it. */
 export interface HopOptions {
@@ -40,8 +54,8 @@ type Request = (target: Endpoint) => Handshake<unknown>;
 
 /** How each kind of hop is asked for a tunnel. */
 const requests = {
-  http: ({ username, password = "" }): Request => (target) =>
-    httpConnect(target, username === undefined ? undefined : basic(username, password)),
+  http: (options): Request => (target) => httpConnect(target, authenticator(options)),
+  h2: (options): Request => (target) => httpConnect(target, authenticator(options)),
   socks5: ({ username, password = "" }): Request => (target) =>
     socks5Connect(target, username === undefined ? undefined : { username, password }),
   socks4a: ({ username }): Request => (target) => socks4Connect(target, username),
@@ -51,23 +65,55 @@ const requests = {
 /** A protocol that hops may speak. */
 export type HopProtocol = keyof typeof requests;
 
-/** Makes a hop. `fallback` is the time-out in milliseconds for hops that have none of their own. */
-export function makeHop(options: HopOptions, resolve: Network["resolve"], fallback: number): Hop {
-  const { protocol, address, tls } = options;
-  const hop = tunnelHop({
+/**
+ * Makes a hop. `fallback` is the time-out in milliseconds for hops that have none of their own; when `retired` aborts,
+ * they keep no idle connections.
+ */
+export function makeHop(
+  options: HopOptions,
+  resolve: Network["resolve"],
+  fallback: number,
+  retired?: AbortSignal,
+): Hop {
+  const { protocol } = options;
+  const timeout = options.timeout ?? fallback;
+  const hop = sharedHop(options, timeout, retired) ?? tunnelHop({
     label: hopLabel(options),
-    server: address,
-    layer: tls && tlsLayer(tls),
+    server: options.address,
+    layer: options.tls && tlsLayer(options.tls),
     handshake: requests[protocol](options),
-    timeout: options.timeout ?? fallback,
+    timeout,
   });
   if (protocol === "socks4") return resolvingHop(hop, resolve, [4]);
   return options.resolve === "local" ? resolvingHop(hop, resolve, [4, 6]) : hop;
 }
 
+/** A hop that may speak HTTP/2: `h2`, or HTTP inside TLS unless its ALPN names leave that out. */
+function sharedHop(options: HopOptions, timeout: number, retired?: AbortSignal): Hop | undefined {
+  const { protocol, tls } = options;
+  if (protocol !== "h2" && (protocol !== "http" || tls === undefined)) return undefined;
+  const alpn = tls?.alpn?.length ? tls.alpn : protocol === "h2" ? ["h2"] : httpVersions;
+  if (!alpn.includes("h2")) return undefined;
+  return h2Hop({
+    label: hopLabel(options),
+    server: options.address,
+    layer: tlsLayer({ ...tls, alpn }),
+    authenticator: authenticator(options),
+    fallback: protocol === "http" && alpn.includes("http/1.1") ? requests.http(options) : undefined,
+    timeout,
+    retired,
+  });
+}
+
+function authenticator(
+  { username, password = "" }: Pick<HopOptions, "username" | "password">,
+): Authenticator {
+  return username === undefined ? anonymous : basic(username, password);
+}
+
 /** `exit (socks5+tls relay.example.net:443)`, or the URL of a hop without a name; never with credentials. */
 export function hopLabel({ name, protocol, address, tls }: HopOptions): string {
-  const scheme = tls === undefined ? protocol : `${protocol}+tls`;
+  const scheme = tls === undefined || protocol === "h2" ? protocol : `${protocol}+tls`;
   const server = formatEndpoint(address);
   return name === undefined ? `${scheme}://${server}` : `${name} (${scheme} ${server})`;
 }

@@ -45,6 +45,8 @@ export class Server implements AsyncDisposable {
   log: Log = () => {};
   #open = new Map<string, Open>();
   #plan!: Plan;
+  /** Aborts when the plan is replaced, or the server drains. */
+  #retiring = new AbortController();
   #tunnels = 0;
   #ids = 0;
   #closing = false;
@@ -81,7 +83,8 @@ export class Server implements AsyncDisposable {
    * @throws ListenError
    */
   async replace(config: Config): Promise<void> {
-    const plan = makePlan(config, this.#runtime, this.#options.dialer);
+    const retiring = new AbortController();
+    const plan = makePlan(config, this.#runtime, retiring.signal, this.#options.dialer);
     const open = new Map<string, Open>();
     const added: Open[] = [];
     try {
@@ -99,6 +102,8 @@ export class Server implements AsyncDisposable {
     for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
     this.#plan = plan;
     this.#open = open;
+    this.#retiring.abort();
+    this.#retiring = retiring;
     this.log = this.#options.log ?? lineLog(plan.log);
     for (const [index, entry] of [...open.values()].entries()) {
       entry.service = { ...plan.listeners[index].service, listener: formatEndpoint(entry.listener.addr) };
@@ -113,6 +118,7 @@ export class Server implements AsyncDisposable {
   /** Stops accepting, lets live tunnels finish for up to `drain` milliseconds, then ends them. */
   async close(drain: number = this.#plan.drain): Promise<void> {
     this.#closing = true;
+    this.#retiring.abort();
     for (const { listener } of this.#open.values()) listener.close();
     const drained = Promise.allSettled(this.#sessions);
     let timer: ReturnType<typeof setTimeout> | undefined;

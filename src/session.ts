@@ -38,6 +38,8 @@ export interface Service {
   /** For a port forward: every connection goes there, and nothing is sniffed. */
   readonly target?: Endpoint;
   readonly dialer: Dialer;
+  /** Aborts when another configuration has taken this one's place, or the server drains. */
+  readonly retired: AbortSignal;
   /** The names of the hops, for the log. */
   readonly via: readonly string[];
   readonly maxBytes: number;
@@ -67,6 +69,8 @@ class ClientSession implements Session {
   readonly handshake: Context;
   readonly gate: Gate;
   readonly maxBytes: number;
+  readonly retired: AbortSignal;
+  readonly stopping: AbortSignal;
   readonly #started = performance.now();
   readonly #handshakeDone: () => void;
 
@@ -77,6 +81,8 @@ class ClientSession implements Session {
   ) {
     this.gate = service.gate;
     this.maxBytes = service.maxBytes;
+    this.retired = service.retired;
+    this.stopping = house.stopping;
     const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
     this.handshake = ctx;
     this.#handshakeDone = done;
@@ -88,7 +94,7 @@ class ClientSession implements Session {
       if (target === undefined) await this.#sniff(this.conn, candidates, within);
       else await this.#forward(candidates, target);
     } catch (error) {
-      this.#rejected(error);
+      this.rejected(error);
     } finally {
       this.#handshakeDone();
       this.conn.close();
@@ -139,7 +145,7 @@ class ClientSession implements Session {
   }
 
   /** What went wrong before there was a tunnel to speak of. */
-  #rejected(error: unknown): void {
+  rejected(error: unknown): void {
     const { house, service, conn } = this;
     if (house.stopping.aborted) return;
     const failure = asProxyError(error, { code: "closed", side: "client", stage: "request" }).at(0, "client");

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { parseHostname } from "../core/address.ts";
 import { pem, type ReadText, secret } from "./files.ts";
-import { type HopProtocol, type HopScheme, hopSchemes, unsupported } from "./protocols.ts";
+import { type HopProtocol, type HopScheme, hopSchemes } from "./protocols.ts";
 import { parseAddress, parseHopUrl } from "./url.ts";
 import { hopOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
@@ -26,9 +26,8 @@ const schemeNames = Object.keys(hopSchemes) as [HopScheme, ...HopScheme[]];
 
 function hopObject(read: ReadText) {
   return z.strictObject({
-    protocol: z.enum(schemeNames, {
-      error: ({ input }) => input === "h2" ? unsupported('"h2" (HTTP/2, required)') : undefined,
-    }).describe("What is spoken with the hop; +tls puts it inside TLS, and https is http+tls."),
+    protocol: z.enum(schemeNames)
+      .describe("What is spoken with the hop; +tls puts it inside TLS, https is http+tls, and h2 always is."),
     address: parsed((text) => parseAddress(text, unset)).describe(
       "host or host:port; an IPv6 address in brackets.",
     ),
@@ -44,8 +43,8 @@ function hopObject(read: ReadText) {
       hopSchemes[scheme];
     const tls = options ?? (inTls ? plainTls() : undefined);
     checkCredentials(protocol, rest, ctx);
-    if (protocol === "http" && tls?.alpn.includes("h2")) {
-      report(ctx, unsupported('HTTP/2 ("h2")'), ["tls", "alpn"]);
+    if (protocol === "h2" && tls?.alpn.length && !tls.alpn.includes("h2")) {
+      report(ctx, 'a hop that speaks HTTP/2 is offered "h2"; name it, or leave `alpn` out', ["tls", "alpn"]);
     }
     const defaultPort = tls === undefined ? port : 443;
     const hop = { protocol, address: { ...address, port: address.port || defaultPort }, ...rest };
@@ -112,7 +111,7 @@ function checkCredentials(protocol: HopProtocol, { username, password }: Credent
       report(ctx, `expected at most ${longest} bytes, found ${byteLength(value)}`, [key]);
     }
   }
-  if (protocol === "http" && username?.includes(":")) {
+  if ((protocol === "http" || protocol === "h2") && username?.includes(":")) {
     report(ctx, "HTTP Basic authentication cannot carry a user name with a colon", ["username"]);
   }
 }

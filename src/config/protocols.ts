@@ -9,6 +9,7 @@ export const hopSchemes = {
   "http": { protocol: "http", tls: false, port: 80 },
   "http+tls": { protocol: "http", tls: true, port: 443 },
   "https": { protocol: "http", tls: true, port: 443 },
+  "h2": { protocol: "h2", tls: true, port: 443 },
   "socks5": { protocol: "socks5", tls: false, port: 1080 },
   "socks5h": { protocol: "socks5", tls: false, port: 1080 },
   "socks5+tls": { protocol: "socks5", tls: true, port: 443 },

@@ -163,7 +163,6 @@ function split(text: string): Split {
 
 function hopScheme(scheme: string): HopScheme {
   if (Object.hasOwn(hopSchemes, scheme)) return scheme as HopScheme;
-  if (scheme === "h2") throw new ValueError(unsupported("h2:// (HTTP/2, required)"));
   throw new ValueError(`unknown scheme ${quote(scheme)}${suggestion(scheme, Object.keys(hopSchemes), '"')}`);
 }
 

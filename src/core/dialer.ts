@@ -23,8 +23,14 @@ export interface Hop {
   wrap(next: Dialer): Dialer;
 }
 
+/** A connection inside a layer. */
+export interface LayeredConn extends Conn {
+  /** What both sides agreed to speak inside (ALPN); `null` when they said nothing about it. */
+  readonly protocol: string | null;
+}
+
 /** Puts a layer, such as TLS, around a connection to `server`. The connection is its own from then on. */
-export type Layer = (conn: Conn, server: Endpoint, ctx: Context) => Promise<Conn>;
+export type Layer = (conn: Conn, server: Endpoint, ctx: Context) => Promise<LayeredConn>;
 
 /** Folds hops over a dialer; errors that pass are placed at the hop that met them, counted from 1. */
 export function fold(first: Dialer, hops: readonly Hop[]): Dialer {

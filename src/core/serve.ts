@@ -35,8 +35,14 @@ export interface Session {
   readonly gate: Gate;
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
+  /** Aborts when no further tunnels are to be opened over this connection: those that are open go on. */
+  readonly retired: AbortSignal;
+  /** Aborts when the server wants the connection gone. */
+  readonly stopping: AbortSignal;
   /** Dials a target for the client. @throws ProxyError, which has been logged */
   open(protocol: string, destination: Destination): Promise<Way>;
+  /** Logs a request that was refused before there was a tunnel to open. */
+  rejected(error: unknown): void;
   /** Opens a way, answers in the client's protocol, and relays. */
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
 }

@@ -66,7 +66,7 @@ const TYPE_MEANING: Record<string, ErrorCode> = {
 };
 
 /** What a status other than 2xx and 407 means; RFC 9209's error type says more than the status. */
-export function meaningOf({ status, fields }: ResponseHead): ErrorCode {
+export function meaningOf({ status, fields }: Pick<ResponseHead, "status" | "fields">): ErrorCode {
   const types = fieldValues(fields, "proxy-status").flatMap((value) =>
     [...masked(value).matchAll(/;\s*error=([a-z_]+)/g)].map((match) => match[1])
   );
@@ -74,26 +74,44 @@ export function meaningOf({ status, fields }: ResponseHead): ErrorCode {
   return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
 }
 
-/** The answer to a tunnel that failed: it names the hop, the stage and the cause. */
-export function refusedAnswer({ code, hop, label, stage, message }: ProxyError): Uint8Array {
-  const [status, type] = ANSWER[code];
-  const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
-  return answer(status, type, `${place}: ${message}`);
+/** An error response, before it is written in any version of HTTP. */
+export interface Explanation {
+  readonly status: number;
+  readonly fields: readonly Field[];
+  readonly body: Uint8Array;
 }
 
-/** A whole error response; the connection ends behind it. */
-export function answer(status: number, error: string | undefined, message: string): Uint8Array {
-  const body = new TextEncoder().encode(`${message}\n`);
-  const fields: Field[] = [
-    ["Content-Type", "text/plain; charset=utf-8"],
-    ["Content-Length", String(body.length)],
-    ["Connection", "close"],
-  ];
+/** The answer to a tunnel that failed: it names the hop, the stage and the cause. */
+export function explainFailure({ code, hop, label, stage, message }: ProxyError): Explanation {
+  const [status, type] = ANSWER[code];
+  const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
+  return explain(status, type, `${place}: ${message}`);
+}
+
+/** An error response that says `message` to a person, and `error` (RFC 9209) to a program. */
+export function explain(status: number, error: string | undefined, message: string): Explanation {
+  const fields: Field[] = [["Content-Type", "text/plain; charset=utf-8"]];
   if (status === 407) fields.push(["Proxy-Authenticate", 'Basic realm="hopline", charset="UTF-8"']);
   if (status === 405) fields.push(["Allow", "CONNECT"]);
   const kind = error === undefined ? "" : `; error=${error}`;
   fields.push(["Proxy-Status", `hopline${kind}; details=${structuredString(message)}`]);
-  const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, fields);
+  return { status, fields, body: new TextEncoder().encode(`${message}\n`) };
+}
+
+/** {@linkcode explainFailure} in HTTP/1.1. */
+export function refusedAnswer(error: ProxyError): Uint8Array {
+  return inHttp1(explainFailure(error));
+}
+
+/** {@linkcode explain} in HTTP/1.1. */
+export function answer(status: number, error: string | undefined, message: string): Uint8Array {
+  return inHttp1(explain(status, error, message));
+}
+
+/** A whole error response; the connection ends behind it. */
+function inHttp1({ status, fields, body }: Explanation): Uint8Array {
+  const framing: Field[] = [["Content-Length", String(body.length)], ["Connection", "close"]];
+  const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, [...fields, ...framing]);
   const whole = new Uint8Array(head.length + body.length);
   whole.set(head);
   whole.set(body, head.length);

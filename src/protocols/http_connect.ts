@@ -24,7 +24,7 @@ import {
 } from "../core/http_head.ts";
 import { type Gate, type Inbound, tunnelHandler, type TunnelRequest, type Verdict } from "../core/serve.ts";
 import { answer, meaningOf, refusedAnswer } from "./http_answers.ts";
-import { anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
+import { admit, anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
 
 export { type Authenticator, basic, type Challenge } from "./http_challenges.ts";
 
@@ -89,13 +89,15 @@ function* skipBody({ minor, fields }: ResponseHead): Handshake<void> {
   if (Number(length) > 0) yield* read(Number(length), "the body of the 407", "auth");
 }
 
-function unanswered(challenges: readonly Challenge[], asked: boolean): ProxyError {
+/** A 407 that is not answered again; `asked` says whether credentials were sent. */
+export function unanswered(challenges: readonly Challenge[], asked: boolean): ProxyError {
   const schemes = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
   const what = asked ? "refused the credentials" : "wants credentials and none are configured";
   return upstream("auth", `the proxy ${what} (407; it accepts ${schemes})`, "auth");
 }
 
-function refusal(response: ResponseHead): ProxyError {
+/** A status other than 2xx and 407; HTTP/2 has no reason phrase. */
+export function refusal(response: Pick<ResponseHead, "status" | "reason" | "fields">): ProxyError {
   const { status, reason } = response;
   const words = reason === "" ? "" : ` ${reason.slice(0, 100)}`;
   return upstream(meaningOf(response), `the proxy answered ${status}${words}`);
@@ -144,27 +146,9 @@ function* readRequest(): Handshake<RequestHead> {
 }
 
 function* authenticate(gate: NonNullable<Gate>, fields: readonly Field[]): Handshake<string> {
-  const [value = "", ...others] = fieldValues(fields, "proxy-authorization");
-  const encoded = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(value)?.[1];
-  const credentials = others.length > 0 || encoded === undefined ? undefined : decodeBasic(encoded);
-  if (credentials !== undefined && gate(credentials.username, credentials.password)) {
-    return credentials.username;
-  }
-  const why = value === "" ? "credentials are missing" : "wrong credentials";
-  const who = credentials === undefined ? "" : ` for user ${JSON.stringify(credentials.username)}`;
+  const { user, why, who } = admit(gate, fieldValues(fields, "proxy-authorization"));
+  if (user !== undefined) return user;
   throw yield* refuse(407, why, "auth", who);
-}
-
-/** The password begins behind the first colon, and may hold more of them. */
-function decodeBasic(encoded: string): { username: string; password: string } | undefined {
-  try {
-    const raw = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw);
-    const colon = text.indexOf(":");
-    return colon < 0 ? undefined : { username: text.slice(0, colon), password: text.slice(colon + 1) };
-  } catch {
-    return undefined;
-  }
 }
 
 function notConnect(method: string, target: string): [number, string, ErrorCode] {

@@ -10,7 +10,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
 import { ipVersion } from "../core/address.ts";
 import type { Conn, Context } from "../core/conn.ts";
-import { type Hop, type Layer, layerHop } from "../core/dialer.ts";
+import { type Hop, type Layer, type LayeredConn, layerHop } from "../core/dialer.ts";
 import { ProxyError, type Side } from "../core/errors.ts";
 import type { Handler, Matcher } from "../core/serve.ts";
 import { CloseNotifyGate, losesHalfClose } from "./tls_half_close.ts";
@@ -42,6 +42,8 @@ export interface TlsServerOptions {
   readonly key: string;
   /** PEM of the authorities that must have issued a client's certificate; without it none is asked for. */
   readonly clientCa?: string;
+  /** Protocols that clients may choose by ALPN; one that offers only others is refused. */
+  readonly alpn?: readonly string[];
 }
 
 /** The hop that speaks TLS to whatever the next hop's server is, within `timeout` milliseconds. */
@@ -77,7 +79,7 @@ async function secureClient(
   options: TlsClientOptions,
   secureContext: SecureContext,
   ctx: Context,
-): Promise<Conn> {
+): Promise<LayeredConn> {
   const carrier = new ConnStream(conn, losesHalfClose ? new CloseNotifyGate("SERVER") : null);
   const name = options.serverName || hostname;
   const sent = options.serverName === "" || ipVersion(name) !== 0 ? "" : name.replace(/\.$/, "");
@@ -100,7 +102,7 @@ async function secureClient(
     conn.abort();
     throw error;
   }
-  return new TlsConn(socket, carrier, conn, "upstream");
+  return new TlsConn(socket, carrier, conn, "upstream", socket.alpnProtocol || null);
 }
 
 function checkPins(socket: TLSSocket, pins: readonly string[]): void {
@@ -151,8 +153,9 @@ export class TlsTerminator {
   }
 
   #create(): tls.Server {
-    const { certificate, key, clientCa } = this.options;
+    const { certificate, key, clientCa, alpn } = this.options;
     return tls.createServer({
+      ALPNProtocols: alpn === undefined ? undefined : [...alpn],
       cert: certificate,
       key,
       ca: clientCa,
@@ -185,7 +188,7 @@ export class TlsTerminator {
       server.removeAllListeners("tlsClientError");
       server.removeAllListeners("keylog");
       this.#idle.push(server);
-      return new TlsConn(socket, carrier, conn, "client");
+      return new TlsConn(socket, carrier, conn, "client", socket.alpnProtocol || null);
     } catch (error) {
       // The alert goes out before the connection is closed; the server is not used again.
       await conn.closeWrite().catch(() => {});

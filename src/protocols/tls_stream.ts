@@ -5,6 +5,7 @@
  */
 import { Duplex } from "node:stream";
 import type { Conn, Endpoint } from "../core/conn.ts";
+import type { LayeredConn } from "../core/dialer.ts";
 import { ProxyError, type Side } from "../core/errors.ts";
 import { Inbox } from "../core/inbox.ts";
 import type { CloseNotifyGate } from "./tls_half_close.ts";
@@ -137,7 +138,7 @@ export class RecordWatch {
 }
 
 /** A connection over a TLS stream. */
-export class TlsConn implements Conn {
+export class TlsConn implements LayeredConn {
   readonly localAddr: Endpoint | null;
   readonly remoteAddr: Endpoint | null;
   readonly #stream: Duplex;
@@ -146,7 +147,13 @@ export class TlsConn implements Conn {
   readonly #inbox: Inbox;
   #closed = false;
 
-  constructor(stream: Duplex, carrier: ConnStream, below: Conn, peer: Side) {
+  constructor(
+    stream: Duplex,
+    carrier: ConnStream,
+    below: Conn,
+    peer: Side,
+    readonly protocol: string | null,
+  ) {
     this.localAddr = below.localAddr;
     this.remoteAddr = below.remoteAddr;
     this.#stream = stream;

@@ -1,0 +1,166 @@
+/**
+ * HTTP/2 as a hop: the connections to one proxy, by one way, with one user's credentials, shared by all tunnels that
+ * take that way. They live in the closure that `wrap` makes, so that no tunnel can ever take another's way.
+ *
+ * @module
+ */
+import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } from "../core/conn.ts";
+import type { Dialer, Hop, Layer } from "../core/dialer.ts";
+import { ProxyError } from "../core/errors.ts";
+import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
+import { Unprocessed } from "./h2_connection.ts";
+import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
+import type { Authenticator } from "./http_challenges.ts";
+
+/** What an HTTP/2 hop is made of. */
+export interface H2Hop {
+  readonly label: string;
+  readonly server: Endpoint;
+  /** TLS that offers `h2` by ALPN. */
+  readonly layer: Layer;
+  readonly authenticator: Authenticator;
+  /** HTTP/1.1's way of asking for a tunnel, for a server that does not choose `h2`; without it, that is an error. */
+  readonly fallback?: (target: Endpoint) => Handshake<unknown>;
+  /** Milliseconds that TLS with the proxy's settings may take, and the answer to CONNECT. */
+  readonly timeout: number;
+  /** When it aborts, connections are closed as soon as they are idle. */
+  readonly retired?: AbortSignal;
+  readonly care?: Care;
+}
+
+/** The hop that shares connections. */
+export function h2Hop(options: H2Hop): Hop {
+  return {
+    label: options.label,
+    wrap(next) {
+      const pool = new Pool(next, options);
+      return { dial: (target, ctx = background) => pool.dial(target, ctx) };
+    },
+  };
+}
+
+/** How often a tunnel is tried anew that a proxy had not begun with. */
+const mostAttempts = 4;
+
+/** A connection that is being opened, and who waits for it. */
+interface Flight {
+  readonly landed: Promise<void>;
+  readonly controller: AbortController;
+  waiting: number;
+  /** Where HTTP/2 was not chosen: a connection for one of those who wait. */
+  http1?: Conn;
+}
+
+class Pool {
+  readonly #connections = new Set<TunnelConnection>();
+  #flight: Flight | undefined;
+  /** The server did not choose HTTP/2 the last time. */
+  #http1 = false;
+
+  constructor(readonly next: Dialer, readonly options: H2Hop) {}
+
+  async dial(target: Endpoint, ctx: Context): Promise<Conn> {
+    for (let attempt = 1;;) {
+      ctx.signal.throwIfAborted();
+      const connection = this.#free();
+      if (connection === undefined) {
+        const conn = this.#http1 ? await this.#open(ctx) : await this.#share(ctx);
+        if (conn !== null) return await this.#overHttp1(conn, target, ctx);
+        continue;
+      }
+      const { ctx: inner, done } = deadline(ctx, this.options.timeout);
+      try {
+        return await connection.tunnel(target, inner);
+      } catch (error) {
+        if (!(error instanceof Unprocessed)) throw error;
+        if (attempt++ === mostAttempts) {
+          throw new ProxyError(error.message, { code: "limit", side: "upstream", stage: "request" });
+        }
+      } finally {
+        done();
+      }
+    }
+  }
+
+  #free(): TunnelConnection | undefined {
+    for (const connection of this.#connections) {
+      if (connection.over) this.#connections.delete(connection);
+      else if (connection.free) return connection;
+    }
+  }
+
+  /** Waits for one new connection together with everybody else; only when nobody waits any more is it given up. */
+  async #share(ctx: Context): Promise<Conn | null> {
+    const flight = this.#flight ??= this.#start(ctx.outgoing);
+    flight.waiting++;
+    try {
+      await unlessAborted(ctx.signal, flight.landed);
+      const { http1 } = flight;
+      flight.http1 = undefined;
+      return http1 ?? null;
+    } finally {
+      if (--flight.waiting === 0) {
+        flight.controller.abort(ctx.signal.reason);
+        flight.http1?.close();
+        if (this.#flight === flight) this.#flight = undefined;
+      }
+    }
+  }
+
+  #start(outgoing: Outgoing | undefined): Flight {
+    const controller = new AbortController();
+    const landed = this.#open({ signal: controller.signal, outgoing }).then((conn) => {
+      if (conn !== null && flight.waiting === 0) conn.close();
+      else if (conn !== null) flight.http1 = conn;
+    }).finally(() => {
+      if (this.#flight === flight) this.#flight = undefined;
+    });
+    landed.catch(() => {});
+    const flight: Flight = { landed, controller, waiting: 0 };
+    return flight;
+  }
+
+  /** Opens a connection. One that speaks HTTP/2 goes to the others, `null` is returned then. */
+  async #open(ctx: Context): Promise<Conn | null> {
+    const { server, layer, timeout, fallback, authenticator, care = defaultCare, retired } = this.options;
+    const below = await this.next.dial(server, ctx);
+    const { ctx: inner, done } = deadline(ctx, timeout);
+    try {
+      const conn = await layer(below, server, inner);
+      const chosen = conn.protocol || "nothing";
+      this.#http1 = chosen !== "h2";
+      if (chosen === "h2") {
+        const connection = new TunnelConnection(conn, authenticator, care, retired);
+        await connection.ready(inner);
+        this.#connections.add(connection);
+        return null;
+      }
+      if (fallback !== undefined && (chosen === "http/1.1" || chosen === "nothing")) return conn;
+      conn.abort();
+      throw new ProxyError(
+        `the proxy does not speak HTTP/2: of the protocols offered (ALPN) it chose ${chosen}`,
+        {
+          code: "tls",
+          side: "upstream",
+          stage: "tls",
+        },
+      );
+    } finally {
+      done();
+    }
+  }
+
+  async #overHttp1(conn: Conn, target: Endpoint, ctx: Context): Promise<Conn> {
+    const { ctx: inner, done } = deadline(ctx, this.options.timeout);
+    const buffered = BufferedConn.of(conn);
+    try {
+      await drive(buffered, this.options.fallback!(target), inner, { peer: "upstream" });
+      return buffered.unwrap();
+    } catch (error) {
+      buffered.abort();
+      throw error;
+    } finally {
+      done();
+    }
+  }
+}

@@ -12,7 +12,11 @@ import { background, deadline, drive, type Handshake } from "./handshake.ts";
 
 /** Opens a connection to a target, however far away. */
 export interface Dialer {
-  /** @throws ProxyError naming the hop, the stage and the cause; or `ctx.signal.reason` once that aborts */
+  /**
+   * Opens a connection to `target`.
+   *
+   * @throws ProxyError naming the hop, the stage and the cause; or `ctx.signal.reason` once that aborts
+   */
   dial(target: Endpoint, ctx?: Context): Promise<Conn>;
 }
 
@@ -20,6 +24,7 @@ export interface Dialer {
 export interface Hop {
   /** Its name and redacted URL, as error messages and log lines show it. */
   readonly label: string;
+  /** The dialer that goes through this hop, and reaches its server by `next`. */
   wrap(next: Dialer): Dialer;
 }
 
@@ -85,7 +90,7 @@ export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHo
       return buffered.unwrap();
     } catch (error) {
       buffered.abort();
-      throw error;
+      throw error instanceof ProxyError && error.stage === "request" ? error.asked(target) : error;
     }
   }
   return {

@@ -204,19 +204,21 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     `listeners[2].tls[1]: a list of certificates, chosen by server name, ${notSupported}`,
   ]],
   ["hop features to come", {
-    hops: {
-      a: "h2://h",
-      b: { protocol: "h2", address: "h" },
-      c: "https://h?alpn=h2",
-      d: { protocol: "https", address: "h", tls: { alpn: ["h2", "http/1.1"] } },
-    },
+    hops: { a: "http://h" },
     chains: { x: [{ failover: ["a", "b"], check: {} }] },
   }, [
-    `hops.a: h2:// (HTTP/2, required) ${notSupported}`,
-    `hops.b.protocol: "h2" (HTTP/2, required) ${notSupported}`,
-    `hops.c: alpn: HTTP/2 ("h2") ${notSupported}`,
-    `hops.d.tls.alpn: HTTP/2 ("h2") ${notSupported}`,
     `chains.x[0].failover: a group (\`failover\`) ${notSupported}`,
+  ]],
+  ["HTTP/2 that is not offered, and a name that Basic can't carry", {
+    hops: {
+      a: "h2://h?alpn=http/1.1",
+      b: { protocol: "h2", address: "h", tls: { alpn: ["x"] } },
+      c: "h2://a%3Ab:c@h",
+    },
+  }, [
+    'hops.a: alpn: a hop that speaks HTTP/2 is offered "h2"; name it, or leave `alpn` out',
+    'hops.b.tls.alpn: a hop that speaks HTTP/2 is offered "h2"; name it, or leave `alpn` out',
+    "hops.c: username: HTTP Basic authentication cannot carry a user name with a colon",
   ]],
   ["several chains", { chains: { a: ["http://a"], b: ["http://b"] } }, [
     `chains: several chains need \`routes\` to choose between them, and that ${notSupported}`,

@@ -30,8 +30,8 @@ export interface Hop {
 
 /** A connection inside a layer. */
 export interface LayeredConn extends Conn {
-  /** What both sides agreed to speak inside (ALPN); `null` when they said nothing about it. */
-  readonly protocol: string | null;
+  /** What both sides agreed to speak inside (ALPN); nothing when they did not talk about it. */
+  readonly protocol?: string | null;
 }
 
 /** Puts a layer, such as TLS, around a connection to `server`. The connection is its own from then on. */

@@ -116,10 +116,10 @@ export class TunnelConnection {
 
   #explained(error: unknown, { signal }: Context, reused: boolean): unknown {
     if (signal.aborted) return interrupted(signal.reason, "the answer to CONNECT", "upstream", "request");
-    if (error instanceof ProxyError || error instanceof Unprocessed) return error;
     const { message } = error as Error;
     // A connection that was there already may have been dead for long.
     if (this.#connection.closed && reused) return new Unprocessed(message);
+    if (error instanceof ProxyError || error instanceof Unprocessed) return error;
     return failed(error instanceof StreamReset ? RESET_MEANING[error.code] ?? "protocol" : "closed", message);
   }
 

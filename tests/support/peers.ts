@@ -6,6 +6,7 @@
  * @module
  */
 import { existsSync, readFileSync } from "node:fs";
+import type { Certificate } from "./certificates.ts";
 import { eventually, must, start } from "./process.ts";
 import { type Served, served, type Starting } from "./served.ts";
 import { sshOptions, type SshServer } from "./ssh.ts";
@@ -174,4 +175,29 @@ export async function ncatProxy(credentials?: Credentials): Promise<Peer> {
     String(port),
   ];
   return peer({ name: "ncat", port, daemon: start("ncat", listen), mark: (port) => `:${port}` });
+}
+
+/** Where nghttpx stands. */
+export interface NghttpxOptions {
+  /** What it hands everything on to. */
+  readonly backend: { readonly port: number; readonly h2: boolean };
+  /** Its certificate; with one it speaks HTTP/2 and HTTP/1.1 inside TLS, without one HTTP/1.1 in the clear. */
+  readonly tls?: Certificate;
+}
+
+/** nghttpx as a forward proxy that leaves the connecting to another: HTTP/2 on one of its sides, or on both. */
+export async function nghttpx({ backend, tls }: NghttpxOptions): Promise<Peer> {
+  const directory = temporaryDirectory();
+  const port = await freePort();
+  const log = directory.join("access.log");
+  const daemon = start("nghttpx", [
+    "--conf=/dev/null",
+    "--http2-proxy",
+    "--workers=1",
+    `--accesslog-file=${log}`,
+    `--frontend=127.0.0.1,${port}${tls ? "" : ";no-tls"}`,
+    `--backend=127.0.0.1,${backend.port};;proto=${backend.h2 ? "h2" : "http/1.1"}`,
+    ...(tls ? [tls.key, tls.cert] : []),
+  ]);
+  return peer({ name: "nghttpx", port, directory, daemon, log, mark: (port) => `:${port} ` });
 }

@@ -103,6 +103,28 @@ export function http(address: string | Endpoint, settings: HopSettings = {}): Ho
 }
 
 /**
+ * A hop through an HTTP/2 proxy (RFC 9113 section 8.5), inside TLS: all tunnels of a chain share its connections.
+ *
+ * @param address `host` or `host:port`; the port is 443 unless given
+ * @param settings `tls` as in {@linkcode tls}, without which the server's certificate is verified for its host
+ * @throws AddressError when `address` can't be parsed
+ *
+ * @example
+ * ```ts
+ * import { h2 } from "@hopline/hopline";
+ *
+ * const hop = h2("relay.example.net", { username: "alice", password: "secret" });
+ * console.log(hop.label); // h2://relay.example.net:443
+ * ```
+ */
+export function h2(
+  address: string | Endpoint,
+  settings: HopSettings & { readonly tls?: TlsClientOptions } = {},
+): Hop {
+  return hop("h2", address, 443, settings);
+}
+
+/**
  * A hop through a SOCKS5 server (RFC 1928), with a user name and password (RFC 1929) if given.
  *
  * @param address `host` or `host:port`; the port is 1080 unless given
@@ -179,7 +201,7 @@ function hop(
   protocol: HopProtocol,
   address: string | Endpoint,
   defaultPort: number,
-  settings: HopSettings,
+  settings: HopSettings & { readonly tls?: TlsClientOptions },
 ): Hop {
   const server = typeof address === "string" ? parseEndpoint(address, { defaultPort }) : address;
   return makeHop({ ...settings, protocol, address: server }, network.resolve, defaultTimeout);

@@ -185,7 +185,10 @@ export interface NghttpxOptions {
   readonly tls?: Certificate;
 }
 
-/** nghttpx as a forward proxy that leaves the connecting to another: HTTP/2 on one of its sides, or on both. */
+/**
+ * nghttpx as a forward proxy that leaves the connecting to another: HTTP/2 on one of its sides, or on both. It keeps no
+ * half-close.
+ */
 export async function nghttpx({ backend, tls }: NghttpxOptions): Promise<Peer> {
   const directory = temporaryDirectory();
   const port = await freePort();
@@ -194,6 +197,7 @@ export async function nghttpx({ backend, tls }: NghttpxOptions): Promise<Peer> {
     "--conf=/dev/null",
     "--http2-proxy",
     "--workers=1",
+    "--backend-connections-per-host=100",
     `--accesslog-file=${log}`,
     `--frontend=127.0.0.1,${port}${tls ? "" : ";no-tls"}`,
     `--backend=127.0.0.1,${backend.port};;proto=${backend.h2 ? "h2" : "http/1.1"}`,

@@ -11,6 +11,7 @@ import { type TlsClientOptions, tlsHop, TlsTerminator } from "../../src/protocol
 import { currentRuntime } from "../../src/runtime/runtime.ts";
 import { type Authority, authority, type Certificate } from "../support/certificates.ts";
 import { memoryPair } from "../support/memory.ts";
+import { h2Tunnels } from "./h2_tunnels.ts";
 import { type Directory, temporaryDirectory } from "../support/temporary.ts";
 
 /** Two ends of one connection. */
@@ -102,5 +103,11 @@ export const transports: readonly Transport[] = [
   { name: "TCP", resets: !onDeno, open: socketPair },
   { name: "TLS", resets: true, open: async () => await secured(await socketPair()) },
   { name: "TLS inside TLS", resets: true, open: async () => await secured(await socketPair(), 2) },
+  { name: "an HTTP/2 tunnel", resets: true, open: h2Tunnels(socketPair) },
+  {
+    name: "an HTTP/2 tunnel inside TLS",
+    resets: true,
+    open: h2Tunnels(async () => await secured(await socketPair())),
+  },
   { name: "TLS in memory", resets: true, open: async () => await secured(memoryPair()) },
 ];

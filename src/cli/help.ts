@@ -26,7 +26,8 @@ Exit status: 0 done, 1 failed while running, 2 wrong command line or configurati
 
 const hops = `Hops (-F), each reached through those before it:
   http://[user:pass@]host[:80]       HTTP CONNECT
-  https://[user:pass@]host[:443]     HTTP CONNECT inside TLS, the same as http+tls://
+  https://[user:pass@]host[:443]     HTTP CONNECT inside TLS, the same as http+tls://; HTTP/2 if ALPN chooses it
+  h2://[user:pass@]host[:443]        HTTP/2 inside TLS, required; many tunnels share one connection
   socks5://[user:pass@]host[:1080]   SOCKS5; names travel to the hop unresolved
   socks4a://host, socks4://host      SOCKS4a; SOCKS4, with names resolved here
   ...+tls://                         any of them inside TLS (stunnel in front of it, say)

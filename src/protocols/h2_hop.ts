@@ -8,7 +8,7 @@ import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } f
 import type { Dialer, Hop, Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
-import { Unprocessed } from "./h2_connection.ts";
+import { Unprocessed } from "./h2_incoming.ts";
 import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
 import type { Authenticator } from "./http_challenges.ts";
 

@@ -38,7 +38,7 @@ export function h2Handler(options: H2ServerOptions = defaults): Handler {
 
 class Client {
   readonly #connection: H2Connection;
-  #serving = 0;
+  readonly #serving = new Set<Promise<void>>();
   #asked = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
@@ -72,6 +72,7 @@ class Client {
       signal.addEventListener("abort", act);
     }
     const failure = await connection.run();
+    await Promise.all(this.#serving);
     clearTimeout(this.#idle);
     for (const [signal, act] of watches) signal.removeEventListener("abort", act);
     if (late !== undefined) throw late;
@@ -96,12 +97,13 @@ class Client {
       return;
     }
     this.#asked = true;
-    if (this.#serving >= this.options.maxStreams) {
+    if (this.#serving.size >= this.options.maxStreams) {
       this.#connection.misused(stream, Code.REFUSED_STREAM, "more streams than were allowed");
       return;
     }
-    this.#serving++;
-    this.#serve(stream, request).finally(() => this.#serving--);
+    const serving = this.#serve(stream, request).catch(() => stream.abort());
+    this.#serving.add(serving);
+    serving.finally(() => this.#serving.delete(serving));
   }
 
   async #serve(stream: H2Stream, request: Request): Promise<void> {

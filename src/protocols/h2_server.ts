@@ -16,7 +16,7 @@ import { H2Connection } from "./h2_connection.ts";
 import { Code, ConnectionError, goawayFrame, preface, settingsFrame } from "./h2_frames.ts";
 import { parseRequest, type Request } from "./h2_request.ts";
 import type { H2Stream } from "./h2_stream.ts";
-import { explain, explainFailure, type Explanation } from "./http_answers.ts";
+import { contentType, explain, explainFailure, type Explanation } from "./http_answers.ts";
 import { admit } from "./http_challenges.ts";
 
 /** Limits of one client's connection. */
@@ -145,8 +145,9 @@ class Client {
   async #answer(stream: H2Stream, { status, fields, body }: Explanation): Promise<void> {
     this.#connection.respond(stream, [
       [":status", String(status)],
-      ...fields.map(([name, value]) => [name.toLowerCase(), value] as const),
+      ["content-type", contentType],
       ["content-length", String(body.length)],
+      ...fields.map(([name, value]) => [name.toLowerCase(), value] as const),
     ]);
     try {
       await stream.write(body);

@@ -74,9 +74,13 @@ export function meaningOf({ status, fields }: Pick<ResponseHead, "status" | "fie
   return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
 }
 
+/** What the bodies of our answers are. */
+export const contentType = "text/plain; charset=utf-8";
+
 /** An error response, before it is written in any version of HTTP. */
 export interface Explanation {
   readonly status: number;
+  /** Without those that describe the body or the connection. */
   readonly fields: readonly Field[];
   readonly body: Uint8Array;
 }
@@ -90,7 +94,7 @@ export function explainFailure({ code, hop, label, stage, message }: ProxyError)
 
 /** An error response that says `message` to a person, and `error` (RFC 9209) to a program. */
 export function explain(status: number, error: string | undefined, message: string): Explanation {
-  const fields: Field[] = [["Content-Type", "text/plain; charset=utf-8"]];
+  const fields: Field[] = [];
   if (status === 407) fields.push(["Proxy-Authenticate", 'Basic realm="hopline", charset="UTF-8"']);
   if (status === 405) fields.push(["Allow", "CONNECT"]);
   const kind = error === undefined ? "" : `; error=${error}`;
@@ -110,8 +114,12 @@ export function answer(status: number, error: string | undefined, message: strin
 
 /** A whole error response; the connection ends behind it. */
 function inHttp1({ status, fields, body }: Explanation): Uint8Array {
-  const framing: Field[] = [["Content-Length", String(body.length)], ["Connection", "close"]];
-  const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, [...fields, ...framing]);
+  const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, [
+    ["Content-Type", contentType],
+    ["Content-Length", String(body.length)],
+    ["Connection", "close"],
+    ...fields,
+  ]);
   const whole = new Uint8Array(head.length + body.length);
   whole.set(head);
   whole.set(body, head.length);

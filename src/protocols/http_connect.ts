@@ -177,8 +177,14 @@ function emptyLines(head: Uint8Array, most = head.length): number {
   return at;
 }
 
-/** An empty line or two, then a method and a space. */
+/** How HTTP/2 begins, which looks like a request of HTTP/1 on purpose (RFC 9113 section 3.4). */
+const http2 = new TextEncoder().encode("PRI * HTTP/2.0");
+
+/** An empty line or two, then a method and a space, but not HTTP/2's. */
 function match(head: Uint8Array): Verdict {
+  if (head.subarray(0, http2.length).every((byte, index) => byte === http2[index])) {
+    return head.length < http2.length ? "more" : "no";
+  }
   let at = emptyLines(head, 4);
   if (at < 4 && head[at] === 13 && at + 1 === head.length) return "more";
   for (let length = 0; at < head.length; at++, length++) {

@@ -20,6 +20,7 @@ const values = [
   "chain",
   "defineConfig",
   "direct",
+  "h2",
   "http",
   "serve",
   "socks4",

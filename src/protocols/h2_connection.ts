@@ -72,7 +72,7 @@ export class H2Connection implements Carrier {
     this.resetCodes = role === "server"
       ? { aborted: Code.CONNECT_ERROR, closed: Code.NO_ERROR }
       : { aborted: Code.CANCEL, closed: Code.CANCEL };
-    this.outbox = new Outbox(conn, (error) => this.#end(error));
+    this.outbox = new Outbox(conn, (error) => this.abort(error));
     this.#incoming = new Incoming(this, options);
     this.#ready.promise.catch(() => {});
     if (role === "client") this.outbox.control(preface);
@@ -129,7 +129,7 @@ export class H2Connection implements Carrier {
     this.next += 2;
     if (this.next > mostWindow) this.leaving = true;
     this.streams.set(stream.id, stream);
-    this.outbox.control(headersFrames(stream.id, fields, false));
+    this.send(headersFrames(stream.id, fields, false));
     this.options.changed();
     return stream;
   }

@@ -15,6 +15,7 @@ import http2, {
 import { type AddressInfo, connect as connectTcp } from "node:net";
 import { test } from "node:test";
 import { chain, type Fields, h2, type Level, serve } from "../../mod.ts";
+import { validateConfig } from "../../src/config/load.ts";
 import { authority } from "../support/certificates.ts";
 import { failureOf } from "../support/errors.ts";
 import { afterEndOrigin, blob, echoOrigin, type Origin, sha256, webOrigin } from "../support/origins.ts";
@@ -131,6 +132,24 @@ test("a server that drains says so, and lets the tunnel go on to its end", async
   stream.end("finished in peace");
   assertEquals(await text(stream), "finished in peace");
   await closed;
+});
+
+test("a new configuration is for new connections: the old one gets GOAWAY, and its tunnel goes on", async () => {
+  await using hopline = await listener();
+  await using origin = await afterEndOrigin();
+  const before = http2.connect(`http://127.0.0.1:${hopline.port}`);
+  const [stream] = await tunnel(before, origin.address);
+  const goaway = new Promise<number>((resolve) => before.once("goaway", resolve));
+  const users = [{ username: "alice", password: "secret" }];
+  await hopline.server.replace(await validateConfig({ listeners: [{ address: "127.0.0.1:0", users }] }));
+  assertEquals(await goaway, 0);
+  const after = http2.connect(`http://127.0.0.1:${hopline.port}`);
+  const [refused, status] = await tunnel(after, origin.address);
+  assertEquals(status, 407);
+  refused.close();
+  stream.end("under the old one");
+  assertEquals(await text(stream), "under the old one");
+  after.destroy();
 });
 
 test("a listener without HTTP says so in HTTP/2's words", async () => {

@@ -20,7 +20,7 @@ export class Tunnel implements Way {
   #leave = () => {};
 
   constructor(
-    readonly client: Endpoint | null,
+    readonly client: Pick<Conn, "localAddr" | "remoteAddr">,
     readonly service: Service,
     readonly house: House,
     protocol: string,
@@ -38,7 +38,7 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client?.hostname ?? "");
+      this.#leave = this.house.admit(this.client.remoteAddr?.hostname ?? "");
       this.conn = await this.#dial();
       return this;
     } catch (error) {
@@ -85,7 +85,8 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    if (this.client !== null && this.house.outgoing.has(this.client)) {
+    const { localAddr, remoteAddr } = this.client;
+    if (localAddr !== null && remoteAddr !== null && this.house.outgoing.has(remoteAddr, localAddr)) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
@@ -99,7 +100,7 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client);
+    const client = clientName(this.client.remoteAddr);
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,

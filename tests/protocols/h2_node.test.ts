@@ -15,7 +15,6 @@ import http2, {
 import { type AddressInfo, connect as connectTcp } from "node:net";
 import { test } from "node:test";
 import { chain, type Fields, h2, type Level, serve } from "../../mod.ts";
-import { validateConfig } from "../../src/config/load.ts";
 import { authority } from "../support/certificates.ts";
 import { failureOf } from "../support/errors.ts";
 import { afterEndOrigin, blob, echoOrigin, type Origin, sha256, webOrigin } from "../support/origins.ts";
@@ -141,7 +140,7 @@ test("a new configuration is for new connections: the old one gets GOAWAY, and i
   const [stream] = await tunnel(before, origin.address);
   const goaway = new Promise<number>((resolve) => before.once("goaway", resolve));
   const users = [{ username: "alice", password: "secret" }];
-  await hopline.server.replace(await validateConfig({ listeners: [{ address: "127.0.0.1:0", users }] }));
+  await hopline.server.replace({ listeners: [{ address: "127.0.0.1:0", users }] });
   assertEquals(await goaway, 0);
   const after = http2.connect(`http://127.0.0.1:${hopline.port}`);
   const [refused, status] = await tunnel(after, origin.address);

@@ -122,7 +122,8 @@ for (const [answer, code, says] of refusals) {
     for (const chunks of everyChunking(concat(answer, "HTTP/1.1 200 OK\r\n\r\n"), 5)) {
       const { error, result, rest } = run(connect(target), chunks);
       const { side, stage, message } = proxyError(error);
-      assertEquals([result, proxyError(error).code, side, stage], [undefined, code, "upstream", "request"]);
+      const where = code === "auth" ? "auth" : "request";
+      assertEquals([result, proxyError(error).code, side, stage], [undefined, code, "upstream", where]);
       assertStringIncludes(message, says);
       assert(message.length < 200 && !/\p{Cc}/u.test(message), message);
       assert(fromUtf8(rest).endsWith("HTTP/1.1 200 OK\r\n\r\n"), "nothing further is parsed");

@@ -4,7 +4,7 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import type { Conn, Endpoint } from "./core/conn.ts";
+import type { Client, Conn, Endpoint } from "./core/conn.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import type { Destination, Way } from "./core/serve.ts";
@@ -20,7 +20,9 @@ export class Tunnel implements Way {
   #leave = () => {};
 
   constructor(
-    readonly client: Endpoint | null,
+    readonly client: Client,
+    /** The other end of the client's connection, which may be a proxy in front that speaks for it. */
+    readonly peer: Endpoint | null,
     readonly service: Service,
     readonly house: House,
     protocol: string,
@@ -38,7 +40,7 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client?.hostname ?? "");
+      this.#leave = this.house.admit(this.client.source?.hostname ?? "");
       this.conn = await this.#dial();
       return this;
     } catch (error) {
@@ -72,11 +74,14 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Conn> {
     const { stopping, outgoing } = this.house;
-    const conn = await this.service.dialer.dial(this.destination.target, { signal: stopping, outgoing });
+    const { target, layer } = this.destination;
+    const uniqueId = this.client.uniqueId ?? new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
+    const ctx = { signal: stopping, outgoing, client: { ...this.client, uniqueId } };
+    const conn = await this.service.dialer.dial(target, ctx);
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
-      return conn;
+      return layer === undefined ? conn : await layer(conn, target, ctx);
     } catch (error) {
       conn.abort();
       throw error;
@@ -84,7 +89,8 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    if (this.client !== null && this.house.outgoing.has(this.client)) {
+    const { outgoing } = this.house;
+    if ([this.peer, this.client.source].some((from) => from && outgoing.has(from))) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
@@ -98,7 +104,7 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client);
+    const client = clientName(this.client.source);
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,
@@ -111,8 +117,8 @@ export class Tunnel implements Way {
 }
 
 /** A client as the log names it. */
-export function clientName(client: Endpoint | null): string {
-  return client === null ? "unknown" : formatEndpoint(client);
+export function clientName(client: Endpoint | undefined): string {
+  return client === undefined ? "unknown" : formatEndpoint(client);
 }
 
 /** An error as the log tells it. */

@@ -84,7 +84,7 @@ export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHo
       return buffered.unwrap();
     } catch (error) {
       buffered.abort();
-      throw error;
+      throw error instanceof ProxyError && error.stage === "request" ? error.asked(target) : error;
     }
   }
   return {

@@ -77,7 +77,8 @@ export class Certificates {
   }
 
   /** Which certificate is for a name, by its place; one that has the name itself comes before `*.`. */
-  find(name: string): number | undefined {
+  async find(name: string): Promise<number | undefined> {
+    await Promise.all(this.#all.map((certificate) => certificate.refresh()));
     const exact = this.#all.findIndex(({ names }) => names.includes(name));
     const index = exact >= 0
       ? exact
@@ -87,8 +88,7 @@ export class Certificates {
 
   /** What terminates a connection for a name, and its place. */
   async choose(name: string | undefined): Promise<{ index: number; terminator: TlsTerminator }> {
-    await Promise.all(this.#all.map((certificate) => certificate.refresh()));
-    const index = (name === undefined ? undefined : this.find(name)) ?? 0;
+    const index = await this.find(name ?? "") ?? 0;
     return { index, terminator: this.#all[index].terminator };
   }
 }

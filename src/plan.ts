@@ -5,11 +5,11 @@
  */
 import { formatEndpoint } from "./core/address.ts";
 import { cidrContains } from "./core/cidr.ts";
-import type { Endpoint } from "./core/conn.ts";
+import { BufferedConn, type Endpoint } from "./core/conn.ts";
 import { type Dialer, fold, type Layer, layered, limited, limitedLayer } from "./core/dialer.ts";
 import { directDialer, type Network } from "./core/direct.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
-import type { Handler } from "./core/serve.ts";
+import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
 import { Certificates } from "./certificates.ts";
 import {
   type Config,
@@ -70,13 +70,14 @@ function makeService(
 ): Service {
   const { protocols, proxyProtocol, sni, target, tls, users } = listener;
   const { idle, halfClosed, handshake, connect } = config.timeouts;
-  // A listener that passes TLS on speaks nothing else, unless it says so or terminates TLS as well.
-  const spoken = sni !== undefined && tls === undefined && protocols === undefined ? [] : speak(protocols);
+  // A listener that leads by name to servers is no proxy besides, unless it says so.
+  const ingress = sni !== undefined || tls?.some((one) => one.target !== undefined);
+  const spoken = ingress && protocols === undefined ? [] : speak(protocols);
   const inTls = tlsCandidate(listener, connect, log);
   return {
     listener: formatEndpoint(listener.address),
     gate: makeGate(users),
-    target: target && { address: target.address, layer: targetLayer(target, connect) },
+    target: target && makeTarget(target, connect),
     trusts: proxyProtocol &&
       ((peer) => proxyProtocol.trusted.some((cidr) => cidrContains(cidr, peer.hostname))),
     candidates: target !== undefined
@@ -98,17 +99,36 @@ function makeService(
 function tlsCandidate({ sni, tls }: ListenerConfig, timeout: number, log: Log): Candidate | undefined {
   if (sni === undefined && tls === undefined) return undefined;
   const certificates = tls && new Certificates(tls, log);
+  const targets = (tls ?? []).map(({ target }) => target && makeTarget(target, timeout));
   const handler = tlsByName({
     passOn: sni && {
       port: sni.port,
       layer: targetLayer(sni, timeout),
-      passes: (name) =>
+      passes: async (name) =>
         sni.names?.some((pattern) => nameMatches(pattern, name, "any")) ??
-          certificates?.find(name) === undefined,
+          await certificates?.find(name) === undefined,
     },
-    terminator: certificates && (async (name) => tlsHandler((await certificates.choose(name)).terminator)),
+    terminator: certificates && (async (name) => {
+      const { index, terminator } = await certificates.choose(name);
+      const target = targets[index];
+      return target === undefined ? tlsHandler(terminator) : forwarding(tlsHandler(terminator), target);
+    }),
   });
   return { matcher: tlsMatcher, handler };
+}
+
+/** Peels a layer; what is inside goes to the target. */
+function forwarding(peel: Handler, target: Target): Handler {
+  return {
+    handle: (conn, session) =>
+      peel.handle(conn, session, async (inner) => {
+        await session.tunnel(BufferedConn.of(inner), "tcp", forwardRequest(target));
+      }),
+  };
+}
+
+function makeTarget(target: TargetConfig, timeout: number): Target {
+  return { address: target.address, layer: targetLayer(target, timeout) };
 }
 
 /** What goes around a connection to a target: who the client is, then TLS. */

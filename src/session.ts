@@ -11,18 +11,20 @@ import {
   type Endpoint,
   type Outgoing,
 } from "./core/conn.ts";
-import type { Dialer, Layer } from "./core/dialer.ts";
+import type { Dialer } from "./core/dialer.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { deadline, drive } from "./core/handshake.ts";
 import type { Join, RelayLimits } from "./core/relay.ts";
 import {
   type Destination,
+  forwardRequest,
   type Gate,
   type Handler,
   type Matcher,
   type Next,
   type Session,
   sniff,
+  type Target,
   type TunnelRequest,
   type Way,
 } from "./core/serve.ts";
@@ -34,13 +36,6 @@ import { clientName, errorFields, Tunnel } from "./tunnel.ts";
 export interface Candidate {
   readonly matcher: Matcher;
   readonly handler: Handler;
-}
-
-/** Where a port forward leads. */
-export interface Target {
-  readonly address: Endpoint;
-  /** What goes around the connection to it. */
-  readonly layer?: Layer;
 }
 
 /** A listener's way of serving its clients. */
@@ -157,12 +152,9 @@ class ClientSession implements Session {
 
   /** A port forward; with TLS its one candidate terminates it. */
   async #forward(client: Conn, [tls]: readonly Candidate[], target: Target): Promise<void> {
-    const { address, layer } = target;
-    const nothing = new Uint8Array(0);
-    const request = { target: address, layer, accepted: () => nothing, refused: () => nothing };
     // A dial of our own that led here has its turn first: then its address is known, and the loop is found.
     await new Promise((resolve) => setTimeout(resolve));
-    const forward = (conn: Conn) => this.tunnel(BufferedConn.of(conn), "tcp", request);
+    const forward = (conn: Conn) => this.tunnel(BufferedConn.of(conn), "tcp", forwardRequest(target));
     if (tls === undefined) await forward(client);
     else await this.#handle(tls.handler, BufferedConn.of(client), forward);
   }

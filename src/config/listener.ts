@@ -65,11 +65,14 @@ function tlsServer(read: ReadText) {
       .describe("Ask clients for a certificate of these authorities: a PEM file's path, or PEM text."),
     required: z.boolean().optional()
       .describe("Refuse clients without TLS. Default: true with clientCa, otherwise false."),
-  }).transform(({ certificate, key, clientCa, required = clientCa !== undefined }) => ({
+    target: target(read).optional()
+      .describe("Where the clients of this certificate go, instead of the listener's target."),
+  }).transform(({ certificate, key, clientCa, required = clientCa !== undefined, target }) => ({
     certificate: certificate.text,
     key: key.text,
     ...(clientCa && { clientCa: clientCa.text }),
     required,
+    ...(target && { target }),
     ...filesOf({ certificate: certificate.path, key: key.path, clientCa: clientCa?.path }),
   }));
 }
@@ -150,11 +153,21 @@ function checkWays({ protocols, users, target, sni, tls }: Listener, ctx: Report
   if (target !== undefined && users !== undefined) {
     report(ctx, "a port forward (`target`) cannot ask for a user; leave `users` out", ["users"]);
   }
+  if (users !== undefined) {
+    tls?.forEach((one, index) => {
+      if (one.target === undefined) return;
+      report(ctx, "a `target` cannot ask for a user; leave `users` out", ["tls", index, "target"]);
+    });
+  }
   if (sni !== undefined && users !== undefined) {
     report(ctx, "TLS that is passed on (`sni`) cannot ask for a user; leave `users` out", ["users"]);
   }
   if (sni !== undefined && tls === undefined && target !== undefined) {
     report(ctx, "with `sni`, a `target` is for the TLS that is terminated; list `tls` too", ["target"]);
+  }
+  const led = tls?.filter((one) => one.target !== undefined).length ?? 0;
+  if (tls !== undefined && led < tls.length && (sni !== undefined || led > 0) && !(target ?? protocols)) {
+    report(ctx, "nothing is said of what is inside this TLS; name a `target`, or list `protocols`", ["tls"]);
   }
   if (users !== undefined && protocols?.includes("socks4")) {
     const index = protocols.indexOf("socks4");

@@ -70,6 +70,19 @@ export interface TunnelRequest extends Destination {
   refused(error: ProxyError): Uint8Array;
 }
 
+/** Where a port forward leads. */
+export interface Target {
+  readonly address: Endpoint;
+  /** What goes around the connection to it. */
+  readonly layer?: Layer;
+}
+
+/** The request of a client that was not asked where to, and has no protocol to be answered in. */
+export function forwardRequest({ address, layer }: Target): TunnelRequest {
+  const nothing = new Uint8Array(0);
+  return { target: address, layer, accepted: () => nothing, refused: () => nothing };
+}
+
 /** A protocol that clients may speak on a listener. */
 export interface Inbound {
   readonly matcher: Matcher;

@@ -18,7 +18,7 @@ import { type Handler, peek, type Session } from "../core/serve.ts";
 /** How connections are passed on to the server that they name. */
 export interface PassOn {
   /** Whether connections for this name are. */
-  passes(name: string): boolean;
+  passes(name: string): boolean | Promise<boolean>;
   /** The port of the server. */
   readonly port: number;
   /** What goes around the connection to it. */
@@ -41,7 +41,7 @@ export function tlsByName({ passOn, terminator }: ByName): Handler {
       const { alpn: [protocol] } = hello;
       // What was offered is what will be spoken only where there is no choice.
       session.client = { ...session.client, serverName, alpn: alpn.length === 1 ? protocol : undefined };
-      if (passOn !== undefined && serverName !== undefined && passOn.passes(serverName)) {
+      if (passOn !== undefined && serverName !== undefined && await passOn.passes(serverName)) {
         await session.tunnel(conn, "sni", passing({ hostname: serverName, port: passOn.port }, passOn.layer));
       } else if (terminator !== undefined) {
         await (await terminator(serverName)).handle(conn, session, next);

@@ -244,8 +244,15 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
       { address: "127.0.0.1:2", sni: { names: ["*", "a b", "::1", "*.*.example"] } },
       { address: "127.0.0.1:3", sni: true, users: [{ username: "a", password: "b" }] },
       { address: "127.0.0.1:4", sni: true, target: "h:1" },
-      { address: ":5", sni: true, tls: { certificate, key, clientCa: certificate } },
+      { address: ":5", sni: true, tls: { certificate, key, clientCa: certificate, target: "h:1" } },
       { address: "127.0.0.1:6", sni: "yes", tls: [] },
+      { address: "127.0.0.1:7", sni: true, tls: { certificate, key } },
+      { address: "127.0.0.1:8", tls: [{ certificate, key }, { certificate, key, target: "h:1" }] },
+      {
+        address: "127.0.0.1:9",
+        tls: [{ certificate, key, target: "h:1" }],
+        users: [{ username: "a", password: "b" }],
+      },
     ],
   }, [
     'listeners[0]: [::]:443 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
@@ -260,6 +267,9 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     'listeners[5].address: [::]:5 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
     "listeners[6].sni: expected true or false or an object, found a string",
     "listeners[6].tls: expected at least 1 entry",
+    "listeners[7].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
+    "listeners[8].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
+    "listeners[9].tls[0].target: a `target` cannot ask for a user; leave `users` out",
   ]],
   ["the PROXY protocol without sense", {
     listeners: [

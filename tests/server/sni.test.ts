@@ -213,7 +213,7 @@ test("with a list of names, these are passed on and all others terminated", asyn
   const { dialer, asked } = leadingTo(echo);
   const sni = { names: ["one.test", "*.corp.test"], port: 8443 };
   await using house = await serving(
-    { listeners: [{ address: "127.0.0.1:0", sni, tls: pem(one) }] },
+    { listeners: [{ address: "127.0.0.1:0", sni, tls: pem(one), protocols: ["socks5"] }] },
     { dialer },
   );
   for (const name of ["one.test", "a.corp.test", "a.b.corp.test"]) {
@@ -229,6 +229,24 @@ test("with a list of names, these are passed on and all others terminated", asyn
   using plain = await Wire.to(house.at);
   plain.send(socks5.ask(echo));
   assertEquals(await socks5.answer(plain), socks5.success);
+});
+
+test("each certificate may have a target of its own, and plain clients have none", async () => {
+  await using greeter = await scripted((wire) => wire.send("two"));
+  const tls = [pem(one), { ...pem(two), target: greeter.address }];
+  await using house = await serving({ listeners: [{ address: "127.0.0.1:0", tls, target: echo.address }] });
+  using first = await Wire.tls(house.at, { ca, servername: "one.test" });
+  first.send("one");
+  assertEquals(fromUtf8(await first.read(3)), "one");
+  using second = await Wire.tls(house.at, { ca, servername: "two.test" });
+  assertEquals(fromUtf8(await second.read(3)), "two");
+  await using led = await serving({ listeners: [{ address: "127.0.0.1:0", tls: [tls[1]] }] });
+  using third = await Wire.tls(led.at, { ca, servername: "two.test" });
+  assertEquals(fromUtf8(await third.read(3)), "two");
+  using plain = await Wire.to(led.at);
+  plain.send(socks5.ask(echo));
+  await plain.ending();
+  assertEquals(plain.received.length, 0);
 });
 
 test("without certificates, only the names on the list are passed on", async () => {

@@ -66,7 +66,7 @@ function passing(target: Endpoint, layer?: Layer) {
 
 async function readClientHello(conn: BufferedConn, session: Session): Promise<ClientHello> {
   const reader = new ClientHelloReader(Math.min(maxClientHello, session.maxBytes));
-  const wanted = { what: "the ClientHello", stage: "tls" } as const;
+  const wanted = { what: "the ClientHello of a TLS handshake", stage: "tls" } as const;
   try {
     return await peek(conn, session.handshake, wanted, (head) => reader.read(head));
   } catch (error) {

@@ -62,8 +62,9 @@ export class Tunnel implements Way {
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
     this.#leave();
     const counts = { bytesUp, bytesDown };
-    // A client that leaves in a hurry is no failure of the tunnel.
-    if (failure?.side === "upstream") {
+    // A client that leaves in a hurry is no failure of the tunnel, and neither is a target that has said its last word
+    // and will not take the client's: after its own close_notify, every TLS server does so with the client's.
+    if (failure?.side === "upstream" && !failure.late) {
       const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
       this.#failed(counts, error.at(0, "direct"));
     } else {

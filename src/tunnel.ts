@@ -20,9 +20,9 @@ export class Tunnel implements Way {
   #leave = () => {};
 
   constructor(
+    /** The connection itself, which may come from a proxy in front that speaks for the client. */
+    readonly peer: Pick<Conn, "localAddr" | "remoteAddr">,
     readonly client: Client,
-    /** The other end of the client's connection, which may be a proxy in front that speaks for it. */
-    readonly peer: Endpoint | null,
     readonly service: Service,
     readonly house: House,
     protocol: string,
@@ -90,8 +90,10 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    const { outgoing } = this.house;
-    if ([this.peer, this.client.source].some((from) => from && outgoing.has(from))) {
+    const { localAddr, remoteAddr } = this.peer;
+    const { source, destination } = this.client;
+    const ends = [[remoteAddr, localAddr], [source, destination]];
+    if (ends.some(([from, to]) => from && to && this.house.outgoing.has(from, to))) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",

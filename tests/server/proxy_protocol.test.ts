@@ -151,7 +151,8 @@ test("a loop through a proxy that tells of the client is found", async () => {
   const house = stack.use(await serving({ listeners: [trusting] }));
   await using between = await scripted(async (wire) => {
     using back = await Wire.to(house.at);
-    back.send(`PROXY TCP4 127.0.0.1 127.0.0.1 ${wire.socket.remotePort} 443\r\n`, http.ask(echo));
+    const { remotePort, localPort } = wire.socket;
+    back.send(`PROXY TCP4 127.0.0.1 127.0.0.1 ${remotePort} ${localPort}\r\n`, http.ask(echo));
     assertEquals(await http.answer(back), 508);
     wire.send("found");
     wire.end();

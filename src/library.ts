@@ -22,6 +22,8 @@ export interface HopSettings {
   readonly password?: string;
   /** `"local"` resolves names here; otherwise they travel to the hop unresolved. */
   readonly resolve?: "local";
+  /** Tells the hop of {@linkcode Context.client} first, in this version of the PROXY protocol. */
+  readonly proxyProtocol?: 1 | 2;
   /** Milliseconds that the hop's handshake may take. Default: 10,000. */
   readonly timeout?: number;
 }

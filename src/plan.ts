@@ -4,14 +4,25 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import type { Endpoint } from "./core/conn.ts";
-import { type Dialer, fold, limited } from "./core/dialer.ts";
+import { cidrContains } from "./core/cidr.ts";
+import { BufferedConn, type Endpoint } from "./core/conn.ts";
+import { type Dialer, fold, type Layer, layered, limited, limitedLayer } from "./core/dialer.ts";
 import { directDialer, type Network } from "./core/direct.ts";
-import { ProxyError } from "./core/errors.ts";
-import type { Handler } from "./core/serve.ts";
-import { type Config, type HopConfig, type ListenerConfig, theChain } from "./config/schema.ts";
+import { asProxyError, ProxyError } from "./core/errors.ts";
+import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
+import { Certificates } from "./certificates.ts";
+import {
+  type Config,
+  type HopConfig,
+  type ListenerConfig,
+  type TargetConfig,
+  theChain,
+} from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
-import { tlsHandler, tlsMatcher, tlsRefusal, TlsTerminator } from "./protocols/tls.ts";
+import type { Log } from "./log.ts";
+import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
+import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
+import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
 import { hopLabel, inbound, type InboundName, makeHop } from "./registry.ts";
 import type { Candidate, Service } from "./session.ts";
 
@@ -23,15 +34,15 @@ export interface Plan {
   readonly log: Config["log"];
 }
 
-/** Makes a plan; `dialer` stands in for the configured chain. */
-export function makePlan(config: Config, network: Network, dialer?: Dialer): Plan {
+/** Makes a plan; `dialer` stands in for the configured chain. What happens to certificates later is logged. */
+export function makePlan(config: Config, network: Network, log: Log, dialer?: Dialer): Plan {
   const chain = dialer === undefined ? theChain(config) : null;
   const way = dialer ?? chainDialer(chain?.hops ?? [], network, config.timeouts);
   const via = (chain?.hops ?? []).map((hop) => hop.name ?? hopLabel(hop));
   return {
     listeners: config.listeners.map((listener) => ({
       address: listener.address,
-      service: makeService(listener, way, via, config),
+      service: makeService(listener, way, via, config, log),
     })),
     limits: config.limits,
     drain: config.timeouts.drain,
@@ -55,28 +66,86 @@ function makeService(
   dialer: Dialer,
   via: readonly string[],
   config: Config,
+  log: Log,
 ): Service {
-  const { target, tls, users } = listener;
-  const spoken = speak(listener.protocols);
-  const [options] = tls ?? [];
-  const terminator = options && { matcher: tlsMatcher, handler: tlsHandler(new TlsTerminator(options)) };
-  const { idle, halfClosed, handshake } = config.timeouts;
+  const { protocols, proxyProtocol, sni, target, tls, users } = listener;
+  const { idle, halfClosed, handshake, connect } = config.timeouts;
+  // A listener that leads by name to servers is no proxy besides, unless it says so.
+  const ingress = sni !== undefined || tls?.some((one) => one.target !== undefined);
+  const spoken = ingress && protocols === undefined ? [] : speak(protocols);
+  const inTls = tlsCandidate(listener, connect, log);
   return {
     listener: formatEndpoint(listener.address),
     gate: makeGate(users),
-    target,
+    target: target && makeTarget(target, connect),
+    trusts: proxyProtocol &&
+      ((peer) => proxyProtocol.trusted.some((cidr) => cidrContains(cidr, peer.hostname))),
     candidates: target !== undefined
-      ? (terminator ? [terminator] : [])
-      : terminator === undefined
+      ? (inTls ? [inTls] : [])
+      : inTls === undefined
       ? [...spoken, refusing(tlsMatcher, () => tlsRefusal, "this listener does not speak TLS")]
-      : options.required
-      ? [terminator, ...speak([], "this listener requires TLS")]
-      : [terminator, ...spoken],
+      : tls?.some(({ required }) => required)
+      ? [inTls, ...speak([], "this listener requires TLS")]
+      : [inTls, ...spoken],
     within: spoken,
     dialer,
     via,
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
+  };
+}
+
+/** What becomes of TLS: passed on by name, terminated, or neither. */
+function tlsCandidate({ sni, tls }: ListenerConfig, timeout: number, log: Log): Candidate | undefined {
+  if (sni === undefined && tls === undefined) return undefined;
+  const certificates = tls && new Certificates(tls, log);
+  const targets = (tls ?? []).map(({ target }) => target && makeTarget(target, timeout));
+  const handler = tlsByName({
+    passOn: sni && {
+      port: sni.port,
+      layer: targetLayer(sni, timeout),
+      passes: async (name) =>
+        sni.names?.some((pattern) => nameMatches(pattern, name, "any")) ??
+          await certificates?.find(name) === undefined,
+    },
+    terminator: certificates && (async (name) => {
+      const { index, terminator } = await certificates.choose(name);
+      const target = targets[index];
+      return target === undefined ? tlsHandler(terminator) : forwarding(tlsHandler(terminator), target);
+    }),
+  });
+  return { matcher: tlsMatcher, handler };
+}
+
+/** Peels a layer; what is inside goes to the target. */
+function forwarding(peel: Handler, target: Target): Handler {
+  return {
+    handle: (conn, session) =>
+      peel.handle(conn, session, async (inner) => {
+        await session.tunnel(BufferedConn.of(inner), "tcp", forwardRequest(target));
+      }),
+  };
+}
+
+function makeTarget(target: TargetConfig, timeout: number): Target {
+  return { address: target.address, layer: targetLayer(target, timeout) };
+}
+
+/** What goes around a connection to a target: who the client is, then TLS. */
+function targetLayer(
+  { proxyProtocol, tls }: Pick<TargetConfig, "proxyProtocol" | "tls">,
+  timeout: number,
+): Layer | undefined {
+  const layer = layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls));
+  if (layer === undefined) return undefined;
+  const limited = limitedLayer(layer, timeout);
+  return async (conn, server, ctx) => {
+    try {
+      return await limited(conn, server, ctx);
+    } catch (error) {
+      const failure = asProxyError(error, { code: "closed", side: "upstream", stage: "connect" });
+      throw failure.at(0, `target (${formatEndpoint(server)})`);
+    }
   };
 }
 

@@ -6,12 +6,13 @@
 import { formatEndpoint } from "./core/address.ts";
 import type { Endpoint } from "./core/conn.ts";
 import type { Network } from "./core/direct.ts";
-import { type Hop, resolvingHop, tunnelHop } from "./core/dialer.ts";
+import { type Hop, layered, resolvingHop, tunnelHop } from "./core/dialer.ts";
 import type { Handshake } from "./core/handshake.ts";
 import type { Inbound } from "./core/serve.ts";
 import { basic, connect as httpConnect, httpConnect as httpInbound } from "./protocols/http_connect.ts";
 import { connect as socks4Connect, socks4 } from "./protocols/socks4.ts";
 import { connect as socks5Connect, socks5 } from "./protocols/socks5.ts";
+import { proxyProtocolLayer, type ProxyProtocolVersion } from "./protocols/proxy_protocol.ts";
 import { type TlsClientOptions, tlsLayer } from "./protocols/tls.ts";
 
 /** What listeners speak, in the order in which it is sniffed. */
@@ -28,6 +29,8 @@ export interface HopOptions {
   readonly address: Endpoint;
   /** TLS around the hop's protocol. */
   readonly tls?: TlsClientOptions;
+  /** The version of the PROXY protocol in which the hop is told of the client, before TLS. */
+  readonly proxyProtocol?: ProxyProtocolVersion;
   readonly username?: string;
   readonly password?: string;
   /** `local` resolves names here; otherwise they travel to the hop unresolved. */
@@ -53,11 +56,11 @@ export type HopProtocol = keyof typeof requests;
 
 /** Makes a hop. `fallback` is the time-out in milliseconds for hops that have none of their own. */
 export function makeHop(options: HopOptions, resolve: Network["resolve"], fallback: number): Hop {
-  const { protocol, address, tls } = options;
+  const { protocol, address, tls, proxyProtocol } = options;
   const hop = tunnelHop({
     label: hopLabel(options),
     server: address,
-    layer: tls && tlsLayer(tls),
+    layer: layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls)),
     handshake: requests[protocol](options),
     timeout: options.timeout ?? fallback,
   });

@@ -57,6 +57,7 @@ export class Server implements AsyncDisposable {
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
+      instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
       join: runtime.join,
       stopping: this.#stopping.signal,
@@ -84,7 +85,7 @@ export class Server implements AsyncDisposable {
    * @throws ListenError
    */
   async replace(config: Config): Promise<void> {
-    const plan = makePlan(config, this.#runtime, this.#options.dialer);
+    const plan = makePlan(config, this.#runtime, this.#house.log, this.#options.dialer);
     const open = new Map<string, Open>();
     const added: Open[] = [];
     try {

@@ -4,7 +4,7 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import type { Conn, Endpoint } from "./core/conn.ts";
+import type { Client, Conn, Endpoint } from "./core/conn.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import type { Destination, Way } from "./core/serve.ts";
@@ -20,7 +20,9 @@ export class Tunnel implements Way {
   #leave = () => {};
 
   constructor(
-    readonly client: Pick<Conn, "localAddr" | "remoteAddr">,
+    /** The connection itself, which may come from a proxy in front that speaks for the client. */
+    readonly peer: Pick<Conn, "localAddr" | "remoteAddr">,
+    readonly client: Client,
     readonly service: Service,
     readonly house: House,
     protocol: string,
@@ -38,7 +40,7 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client.remoteAddr?.hostname ?? "");
+      this.#leave = this.house.admit(this.client.source?.hostname ?? "");
       this.conn = await this.#dial();
       return this;
     } catch (error) {
@@ -73,11 +75,14 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Conn> {
     const { stopping, outgoing } = this.house;
-    const conn = await this.service.dialer.dial(this.destination.target, { signal: stopping, outgoing });
+    const { target, layer } = this.destination;
+    const uniqueId = this.client.uniqueId ?? new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
+    const ctx = { signal: stopping, outgoing, client: { ...this.client, uniqueId } };
+    const conn = await this.service.dialer.dial(target, ctx);
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
-      return conn;
+      return layer === undefined ? conn : await layer(conn, target, ctx);
     } catch (error) {
       conn.abort();
       throw error;
@@ -85,8 +90,10 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    const { localAddr, remoteAddr } = this.client;
-    if (localAddr !== null && remoteAddr !== null && this.house.outgoing.has(remoteAddr, localAddr)) {
+    const { localAddr, remoteAddr } = this.peer;
+    const { source, destination } = this.client;
+    const ends = [[remoteAddr, localAddr], [source, destination]];
+    if (ends.some(([from, to]) => from && to && this.house.outgoing.has(from, to))) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
@@ -100,7 +107,7 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client.remoteAddr);
+    const client = clientName(this.client.source);
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,
@@ -113,8 +120,8 @@ export class Tunnel implements Way {
 }
 
 /** A client as the log names it. */
-export function clientName(client: Endpoint | null): string {
-  return client === null ? "unknown" : formatEndpoint(client);
+export function clientName(client: Endpoint | undefined): string {
+  return client === undefined ? "unknown" : formatEndpoint(client);
 }
 
 /** An error as the log tells it. */

@@ -32,6 +32,7 @@ const hops = `Hops (-F), each reached through those before it:
   ...+tls://                         any of them inside TLS (stunnel in front of it, say)
   Options, as ?a=b&c=d:  sni=NAME (sni= for none)  ca=FILE  cert=FILE  key=FILE  alpn=LIST
     pin=sha256/BASE64 of the public key  insecure=true  resolve=local  timeout=5s
+    proxy-protocol=1 or 2 (tell the hop of the client, before TLS)
   Percent-encode what is special in user names and passwords. A password on the command line can be seen by
   other users of the machine; a configuration file can take it from a file or the environment.`;
 
@@ -54,7 +55,9 @@ Listeners (-L):
   socks5://, socks4://, http://      only that one, or several: socks5,http://
   ...+tls://...?cert=FILE&key=FILE   TLS required; auto:// with a certificate takes both
   tcp://[host]:port/target:port      every connection goes to that one target
+  sni://[host]:port[?port=443]       TLS is passed on, unterminated, to the server that its ClientHello names
   Options, as ?a=b&c=d:  cert=FILE  key=FILE  client-ca=FILE (client certificates required)  open=true
+    proxy-protocol=CIDR,...  the PROXY protocol is required, and only proxies in these networks may connect
   :1080 means every address. A listener off the loopback needs users, or client-ca, or open=true.
 
 ${hops}

@@ -33,6 +33,8 @@ function hopObject(read: ReadText) {
       "host or host:port; an IPv6 address in brackets.",
     ),
     tls: tlsClient(read).optional().describe("TLS around the hop's protocol."),
+    proxyProtocol: proxyProtocolVersion().optional()
+      .describe("Tell the hop of the client first, in this version of the PROXY protocol."),
     username: z.string().optional().describe("The user name for the hop."),
     password: secret(read).optional().describe('The password for the hop, or { "file": "path" }.'),
     resolve: z.literal("local").optional()
@@ -56,17 +58,26 @@ function hopObject(read: ReadText) {
   });
 }
 
+/** The version in which a server is told of the client. */
+export function proxyProtocolVersion() {
+  return z.literal([1, 2], {
+    error: "expected 1 or 2, the version of the PROXY protocol",
+  });
+}
+
 /** Stands for a port that was left out, until the protocol is known; no hop can have it. */
 const unset = 0;
 
 /** How a hop's TLS is set up. */
 export type TlsClientConfig = z.output<ReturnType<typeof tlsClient>>;
 
-function plainTls(): TlsClientConfig {
+/** TLS that nobody has set up. */
+export function plainTls(): TlsClientConfig {
   return { pins: [], alpn: [], insecure: false };
 }
 
-function tlsClient(read: ReadText) {
+/** How TLS towards a hop or a target is set up. */
+export function tlsClient(read: ReadText) {
   return z.strictObject({
     serverName: parsed((name) => name === "" ? "" : parseHostname(name)).optional()
       .describe("The name to send and to verify instead of the host; empty to send none."),

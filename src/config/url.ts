@@ -39,6 +39,7 @@ export interface HopUrl {
   };
   resolve?: "local";
   timeout?: string;
+  proxyProtocol?: 1 | 2;
 }
 
 /** A listener as its URL says it: the object form of the configuration file, options not yet checked. */
@@ -49,6 +50,8 @@ export interface ListenerUrl {
   tls?: { certificate?: string; key?: string; clientCa?: string; required?: boolean };
   users?: { username: string; password: string }[];
   open?: boolean;
+  proxyProtocol?: { trusted: string[] };
+  sni?: boolean | { port?: number };
 }
 
 /**
@@ -83,10 +86,17 @@ export function parseHopUrl(text: string): HopUrl {
  */
 export function parseListenerUrl(text: string): ListenerUrl {
   const url = split(text);
-  const { protocols, tls, forward } = listenerScheme(url.scheme ?? "auto");
+  const { protocols, tls, forward, sni } = listenerScheme(url.scheme ?? "auto");
   const address = formatEndpoint(listenAddress(url));
   const target = forwardTarget(url, forward);
   const options = readOptions(url.query, listenerOptions);
+  if (options.sni !== undefined && !sni) throw new ValueError("`port` is an option of sni://");
+  if (sni) {
+    if (options.tls !== undefined) {
+      throw new ValueError("sni:// terminates no TLS; a listener that does both is written as an object");
+    }
+    if (url.userInfo !== undefined) throw new ValueError("sni:// cannot ask for a user");
+  }
   if (tls) options.tls = { ...options.tls, required: true };
   else if (options.tls !== undefined && protocols !== undefined) {
     throw needsTls(url.query, listenerOptions, `${url.scheme}+tls:// (required) or auto:// (optional)`);
@@ -96,6 +106,7 @@ export function parseListenerUrl(text: string): ListenerUrl {
     address,
     ...(protocols && { protocols }),
     ...(target !== undefined && { target }),
+    ...(sni && { sni: true }),
     ...(username !== undefined && { users: [{ username, password: password ?? "" }] }),
     ...options,
   } as ListenerUrl;
@@ -171,6 +182,7 @@ interface ListenerScheme {
   protocols?: ListenerProtocol[];
   tls: boolean;
   forward: boolean;
+  sni: boolean;
 }
 
 /** `socks5,http+tls`: TLS is a matter of the whole listener, so it stands behind the last name, or behind each. */
@@ -184,10 +196,12 @@ function listenerScheme(scheme: string): ListenerScheme {
     );
   }
   const bare = names.map((name) => name.replace(/\+tls$/, ""));
-  if (bare.length === 1 && bare[0] === "auto") return { tls, forward: false };
-  if (bare.length === 1 && bare[0] === "tcp") return { tls, forward: true };
-  if (bare.length === 1 && bare[0] === "sni") throw new ValueError(unsupported("sni://"));
-  return { protocols: [...new Set(bare.map(listenerProtocol))], tls, forward: false };
+  const [only, ...others] = bare;
+  if (others.length === 0 && ["auto", "tcp", "sni"].includes(only)) {
+    if (only === "sni" && tls) throw new ValueError("sni:// is always TLS; write it without +tls");
+    return { tls, forward: only === "tcp", sni: only === "sni" };
+  }
+  return { protocols: [...new Set(bare.map(listenerProtocol))], tls, forward: false, sni: false };
 }
 
 function listenerProtocol(name: string): ListenerProtocol {
@@ -195,7 +209,7 @@ function listenerProtocol(name: string): ListenerProtocol {
   if ((listenerProtocols as readonly string[]).includes(protocol)) return protocol as ListenerProtocol;
   if (["auto", "tcp", "sni"].includes(name)) throw new ValueError(`${name}:// stands alone, not in a list`);
   throw new ValueError(
-    `unknown scheme ${quote(name)}${suggestion(name, ["auto", "tcp", ...listenerProtocols], '"')}`,
+    `unknown scheme ${quote(name)}${suggestion(name, ["auto", "tcp", "sni", ...listenerProtocols], '"')}`,
   );
 }
 

@@ -18,6 +18,22 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Is told the ends of every connection made for this dial, for as long as it lives. */
   readonly outgoing?: Outgoing;
+  /** Whose connection is to be made, for servers that are told. */
+  readonly client?: Client;
+}
+
+/** A client as it came, whether to us or to a proxy in front that speaks for it. */
+export interface Client {
+  /** Where it comes from; absent where nobody knows, or where a proxy in front speaks for itself. */
+  readonly source?: Endpoint;
+  /** Where it connected to. */
+  readonly destination?: Endpoint;
+  /** The application protocol of its TLS, where there is no doubt. */
+  readonly alpn?: string;
+  /** The server name that it asked for. */
+  readonly serverName?: string;
+  /** What the connection is called across proxies, at most 128 bytes. */
+  readonly uniqueId?: Uint8Array;
 }
 
 /** Remembers outgoing connections by their ends: a client that is the other end of one is ourselves, in a loop. */

@@ -103,12 +103,27 @@ export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHo
 
 /** The hop that puts a layer around the connection to whatever is dialled through it. */
 export function layerHop(label: string, layer: Layer, timeout: number): Hop {
+  const timed = limitedLayer(layer, timeout);
   return {
     label,
     wrap: (next) => ({
-      dial: async (target, ctx = background) =>
-        await within(ctx, timeout, await next.dial(target, ctx), (conn, inner) => layer(conn, target, inner)),
+      dial: async (target, ctx = background) => await timed(await next.dial(target, ctx), target, ctx),
     }),
+  };
+}
+
+/** A layer that gives up after `ms`. */
+export function limitedLayer(layer: Layer, ms: number): Layer {
+  return (conn, server, parent) => within(parent, ms, conn, (conn, ctx) => layer(conn, server, ctx));
+}
+
+/** Several layers as one, the outermost first; none for none. */
+export function layered(...layers: readonly (Layer | undefined)[]): Layer | undefined {
+  const present = layers.filter((layer) => layer !== undefined);
+  if (present.length < 2) return present[0];
+  return async (conn, server, ctx) => {
+    for (const layer of present) conn = await layer(conn, server, ctx);
+    return conn;
   };
 }
 

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { BufferedConn, Conn, Context, Endpoint } from "./conn.ts";
-import { ProxyError } from "./errors.ts";
+import type { BufferedConn, Client, Conn, Context, Endpoint } from "./conn.ts";
+import type { Layer } from "./dialer.ts";
+import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
 import type { RelayResult } from "./relay.ts";
 
@@ -33,6 +34,8 @@ export interface Session {
   /** Aborts when the client's handshake has taken too long, or the server stops. */
   readonly handshake: Context;
   readonly gate: Gate;
+  /** What is known of the client; a handler that learns more puts it there. */
+  client: Client;
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
   /** Dials a target for the client. @throws ProxyError, which has been logged */
@@ -46,6 +49,8 @@ export interface Destination {
   readonly target: Endpoint;
   /** The user that passed the gate. */
   readonly user?: string;
+  /** What goes around the connection to the target before it is the client's. */
+  readonly layer?: Layer;
 }
 
 /** An open way to a target; it is counted, and logged when it is closed. */
@@ -63,6 +68,19 @@ export interface TunnelRequest extends Destination {
   accepted(bound: Endpoint | null): Uint8Array;
   /** The answer when it could not be made. */
   refused(error: ProxyError): Uint8Array;
+}
+
+/** Where a port forward leads. */
+export interface Target {
+  readonly address: Endpoint;
+  /** What goes around the connection to it. */
+  readonly layer?: Layer;
+}
+
+/** The request of a client that was not asked where to, and has no protocol to be answered in. */
+export function forwardRequest({ address, layer }: Target): TunnelRequest {
+  const nothing = new Uint8Array(0);
+  return { target: address, layer, accepted: () => nothing, refused: () => nothing };
 }
 
 /** A protocol that clients may speak on a listener. */
@@ -96,21 +114,37 @@ export async function sniff<T extends { readonly matcher: Matcher }>(
   candidates: readonly T[],
   ctx: Context,
 ): Promise<T> {
-  const { signal } = ctx;
+  return await peek(conn, ctx, { what: "the client's first bytes", stage: "request" }, (head) => {
+    const found = head.length === 0 ? "more" : decide(head, candidates);
+    if (found === "none") throw unknownProtocol(head);
+    return found === "more" ? undefined : found;
+  });
+}
+
+/**
+ * Waits until `look` finds what it wants in a client's first bytes, which stay unread; what it throws ends the wait.
+ *
+ * @throws ProxyError too when the client ends first, or takes too long
+ */
+export async function peek<T>(
+  conn: BufferedConn,
+  { signal }: Context,
+  { what, stage }: { readonly what: string; readonly stage: Stage },
+  look: (head: Uint8Array) => T | undefined,
+): Promise<T> {
   const abort = () => conn.abort();
   if (signal.aborted) abort();
   signal.addEventListener("abort", abort);
   try {
     for (;;) {
       signal.throwIfAborted();
-      const found = conn.buffered.length === 0 ? "more" : decide(conn.buffered, candidates);
-      if (found === "none") throw unknownProtocol(conn.buffered);
-      if (found !== "more") return found;
-      if (!(await conn.fill())) throw ended(conn.buffered.length);
+      const found = look(conn.buffered);
+      if (found !== undefined) return found;
+      if (!(await conn.fill())) throw ended(conn.buffered.length, stage);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-    throw interrupted(signal.reason, "the client's first bytes", "client", "request");
+    throw interrupted(signal.reason, what, "client", stage);
   } finally {
     signal.removeEventListener("abort", abort);
   }
@@ -138,7 +172,7 @@ function unknownProtocol(head: Uint8Array): ProxyError {
   });
 }
 
-function ended(received: number): ProxyError {
+function ended(received: number, stage: Stage): ProxyError {
   return new ProxyError(
     received === 0
       ? "the client closed without a word"
@@ -146,7 +180,7 @@ function ended(received: number): ProxyError {
     {
       code: "closed",
       side: "client",
-      stage: "request",
+      stage,
     },
   );
 }

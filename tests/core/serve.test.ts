@@ -6,7 +6,7 @@
  */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { test } from "node:test";
-import { BufferedConn } from "../../src/core/conn.ts";
+import { BufferedConn, type Client } from "../../src/core/conn.ts";
 import { background, deadline, read } from "../../src/core/handshake.ts";
 import {
   decide,
@@ -118,6 +118,7 @@ test("after sniffing the signal has no say over the connection", async () => {
 /** A session that remembers the tunnel it was asked for. */
 class FakeSession implements Session {
   readonly handshake = background;
+  client: Client = {};
   tunnels: [rest: string, protocol: string, request: TunnelRequest][] = [];
   constructor(readonly gate: Gate, readonly maxBytes: number) {}
   open(): Promise<never> {

@@ -28,6 +28,7 @@ const values = [
 ];
 
 const types = [
+  "Client",
   "ConfigInput",
   "Conn",
   "Context",

@@ -22,6 +22,8 @@ export interface HopSettings {
   readonly password?: string;
   /** `"local"` resolves names here; otherwise they travel to the hop unresolved. */
   readonly resolve?: "local";
+  /** `"absolute"`, for an HTTP proxy: requests for port 80 go to it in absolute form instead of by CONNECT. */
+  readonly forward?: "absolute";
   /** Milliseconds that the hop's handshake may take. Default: 10,000. */
   readonly timeout?: number;
 }

@@ -39,6 +39,7 @@ export class Server implements AsyncDisposable {
   readonly #options: ServerOptions;
   readonly #sessions = new Set<Promise<void>>();
   readonly #clients = new Map<string, number>();
+  readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
   readonly #house: House;
   /** Where the server's events go. */
@@ -56,6 +57,7 @@ export class Server implements AsyncDisposable {
       log: (level, event, fields) => this.log(level, event, fields),
       nextId: () => ++this.#ids,
       join: runtime.join,
+      draining: this.#draining.signal,
       stopping: this.#stopping.signal,
       admit: (client) => this.#admit(client),
       outgoing: new OutgoingAddresses(),
@@ -113,6 +115,7 @@ export class Server implements AsyncDisposable {
   /** Stops accepting, lets live tunnels finish for up to `drain` milliseconds, then ends them. */
   async close(drain: number = this.#plan.drain): Promise<void> {
     this.#closing = true;
+    this.#draining.abort();
     for (const { listener } of this.#open.values()) listener.close();
     const drained = Promise.allSettled(this.#sessions);
     let timer: ReturnType<typeof setTimeout> | undefined;

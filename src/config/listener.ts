@@ -39,6 +39,8 @@ function listenerObject(read: ReadText) {
       .describe("Who may use it. Default: everybody who can reach it."),
     open: z.boolean().default(false)
       .describe("Let everybody in who can reach a listener off the loopback."),
+    forwarded: z.boolean().optional()
+      .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
     target: parsed((text) => parseAddress(text)).optional()
       .describe("host:port that every connection goes to (a port forward)."),
     proxyProtocol: z.never({ error: () => unsupported("`proxyProtocol`") }).optional()

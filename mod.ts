@@ -15,7 +15,7 @@
  * @module
  */
 export { chain, direct, type HopSettings, http, serve, socks4, socks5, tls } from "./src/library.ts";
-export type { Conn, Context, Endpoint } from "./src/core/conn.ts";
+export type { Conn, Context, Endpoint, Outgoing } from "./src/core/conn.ts";
 export type { Dialer, Hop } from "./src/core/dialer.ts";
 export { type ErrorCode, type Failure, ProxyError, type Side, type Stage } from "./src/core/errors.ts";
 export { AddressError } from "./src/core/address.ts";

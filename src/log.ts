@@ -6,11 +6,11 @@
 import process from "node:process";
 import { printable } from "./core/errors.ts";
 
-/** From the most to the least important. */
-export const levels = ["error", "warn", "info", "debug"] as const;
-
 /** How important an event is. */
-export type Level = typeof levels[number];
+export type Level = "error" | "warn" | "info" | "debug";
+
+/** From the most to the least important. */
+export const levels: readonly Level[] = ["error", "warn", "info", "debug"];
 
 /** What an event tells besides its name. */
 export type Fields = Record<string, unknown>;

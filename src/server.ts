@@ -24,6 +24,7 @@ export interface ServerOptions {
 
 /** A listener's port can't be had. */
 export class ListenError extends Error {
+  /** The class, for those who print it. */
   override readonly name = "ListenError";
 }
 
@@ -128,6 +129,7 @@ export class Server implements AsyncDisposable {
     await drained;
   }
 
+  /** Closes at once, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close(0);
   }

@@ -14,6 +14,7 @@ export interface Problem {
   readonly file?: string;
   /** Counted from 1, like `column`; absent where there is no text to point at. */
   readonly line?: number;
+  /** Counted from 1. */
   readonly column?: number;
   /** The keys that lead there, as `hops.office.address` or `listeners[0]`; `-L 1` or `-F 2` for a flag. */
   readonly path: string;
@@ -23,8 +24,14 @@ export interface Problem {
 
 /** A configuration that cannot be used. `message` has one line for each problem. */
 export class ConfigError extends Error {
+  /** The class, for those who print it. */
   override readonly name = "ConfigError";
 
+  /**
+   * Makes an error of problems.
+   *
+   * @param problems all of them, in the order in which they are read
+   */
   constructor(readonly problems: readonly Problem[]) {
     super(problems.map(formatProblem).join("\n"));
   }

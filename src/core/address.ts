@@ -12,6 +12,7 @@ import { ProxyError } from "./errors.ts";
 
 /** What was wrong with an address; each caller wraps it in an error of its own. */
 export class AddressError extends Error {
+  /** The class, for those who print it. */
   override readonly name = "AddressError";
 }
 

@@ -6,7 +6,9 @@
 
 /** A host (name, IPv4 or IPv6 address without brackets) and a TCP port. */
 export interface Endpoint {
+  /** Without brackets, even when it is an IPv6 address. */
   readonly hostname: string;
+  /** 1 to 65535; a listener may ask for 0. */
   readonly port: number;
 }
 
@@ -20,13 +22,17 @@ export interface Context {
 
 /** Remembers outgoing connections by their local addresses: a client that has one of them is ourselves, in a loop. */
 export interface Outgoing {
+  /** The connection stands. */
   add(local: Endpoint): void;
+  /** It has ended. */
   delete(local: Endpoint): void;
 }
 
 /** A byte stream between two ends. One reader and one writer at a time. */
 export interface Conn {
+  /** Our end of it, where known. */
   readonly localAddr: Endpoint | null;
+  /** The peer's end of it, where known. */
   readonly remoteAddr: Endpoint | null;
   /** Reads at least one byte into `p`; resolves to how many, or to `null` at the end, never to 0. */
   read(p: Uint8Array): Promise<number | null>;

@@ -12,7 +12,11 @@ import { background, deadline, drive, type Handshake } from "./handshake.ts";
 
 /** Opens a connection to a target, however far away. */
 export interface Dialer {
-  /** @throws ProxyError naming the hop, the stage and the cause; or `ctx.signal.reason` once that aborts */
+  /**
+   * Opens a connection to `target`.
+   *
+   * @throws ProxyError naming the hop, the stage and the cause; or `ctx.signal.reason` once that aborts
+   */
   dial(target: Endpoint, ctx?: Context): Promise<Conn>;
   /** Present when the last hop takes requests of HTTP: reaches that hop, to be asked for `target` in absolute form. */
   forward?(target: Endpoint, ctx?: Context): Promise<Forwarding>;
@@ -31,6 +35,7 @@ export interface Forwarding {
 export interface Hop {
   /** Its name and redacted URL, as error messages and log lines show it. */
   readonly label: string;
+  /** The dialer that goes through this hop, and reaches its server by `next`. */
   wrap(next: Dialer): Dialer;
 }
 

@@ -33,13 +33,17 @@ export type Stage = "resolve" | "connect" | "tls" | "auth" | "request" | "relay"
 
 /** The facts of a {@linkcode ProxyError}. */
 export interface Failure {
+  /** What kind of failure it was. */
   readonly code: ErrorCode;
+  /** Who caused it. */
   readonly side: Side;
+  /** How far the attempt had come. */
   readonly stage: Stage;
   /** Position in the chain, from 1; 0 is Hopline itself. Absent until the chain fills it in. */
   readonly hop?: number;
   /** The hop's name and redacted URL. */
   readonly label?: string;
+  /** The error behind it. */
   readonly cause?: unknown;
 }
 
@@ -55,14 +59,24 @@ export interface Failure {
  * ```
  */
 export class ProxyError extends Error {
+  /** The class, for those who print it. */
   override readonly name = "ProxyError";
+  /** What kind of failure it was. */
   readonly code: ErrorCode;
+  /** Who caused it. */
   readonly side: Side;
+  /** How far the attempt had come. */
   readonly stage: Stage;
+  /** Position in the chain, from 1; 0 is Hopline itself. */
   readonly hop?: number;
+  /** The hop's name and redacted URL. */
   readonly label?: string;
 
-  /** @param message what was expected and what came, without any secret */
+  /**
+   * Makes an error.
+   *
+   * @param message what was expected and what came, without any secret
+   */
   constructor(message: string, failure: Failure) {
     super(printable(message), failure.cause === undefined ? undefined : { cause: failure.cause });
     this.code = failure.code;

@@ -1,0 +1,87 @@
+/**
+ * A connection whose first bytes can be looked at and given back.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { test } from "node:test";
+import { BufferedConn, type Conn } from "../../src/core/conn.ts";
+import { concat, fromUtf8, utf8 } from "../support/bytes.ts";
+import { FakeConn } from "../support/fake_conn.ts";
+
+async function readAll(conn: Conn, size = 7): Promise<string> {
+  const parts: Uint8Array[] = [];
+  const p = new Uint8Array(size);
+  for (let n = await conn.read(p); n !== null; n = await conn.read(p)) {
+    assert(n > 0, "a read never gives 0");
+    parts.push(p.slice(0, n));
+  }
+  return fromUtf8(concat(...parts));
+}
+
+test("what was looked at is read by whoever comes next, then the rest", async () => {
+  const conn = new BufferedConn(new FakeConn(utf8("hello "), utf8("world"), utf8("!"), null));
+  assertEquals(await conn.fill(), true);
+  assertEquals(await conn.fill(), true);
+  assertEquals(fromUtf8(conn.buffered), "hello world");
+  assertEquals(fromUtf8(conn.consume(4)), "hell");
+  assertEquals(await readAll(conn, 3), "o world!");
+});
+
+test("views of consumed bytes stay valid while more arrives", async () => {
+  const conn = new BufferedConn(
+    new FakeConn(...Array.from({ length: 50 }, (_, i) => new Uint8Array(100).fill(i))),
+  );
+  const taken: Uint8Array[] = [];
+  for (let i = 0; i < 50; i++) {
+    while (conn.buffered.length < 100) await conn.fill();
+    taken.push(conn.consume(100));
+  }
+  taken.forEach((view, i) => assertEquals(view, new Uint8Array(100).fill(i)));
+});
+
+test("a large head is gathered whole", async () => {
+  const all = Uint8Array.from({ length: 10_000 }, (_, i) => i % 251);
+  const conn = new BufferedConn(new FakeConn(all));
+  while (conn.buffered.length < all.length) await conn.fill();
+  assertEquals(conn.buffered, all);
+});
+
+test("the end is remembered", async () => {
+  const conn = new BufferedConn(new FakeConn(utf8("ab"), null));
+  assertEquals([await conn.fill(), await conn.fill(), await conn.fill()], [true, false, false]);
+  assertEquals(await readAll(conn), "ab");
+  assertEquals(await conn.read(new Uint8Array(1)), null);
+});
+
+test("the connection below comes out only when nothing would be lost", async () => {
+  const inner = new FakeConn(utf8("ab"), null);
+  const conn = new BufferedConn(inner);
+  assertStrictEquals(conn.unwrap(), inner);
+  await conn.fill();
+  assertStrictEquals(conn.unwrap(), conn);
+  conn.consume(2);
+  assertStrictEquals(conn.unwrap(), inner);
+  await conn.fill();
+  assertStrictEquals(conn.unwrap(), conn, "the end that was seen is only known here");
+});
+
+test("it is not wrapped twice", () => {
+  const conn = new BufferedConn(new FakeConn());
+  assertStrictEquals(BufferedConn.of(conn), conn);
+  const inner = new FakeConn();
+  assertStrictEquals(BufferedConn.of(inner).inner, inner);
+});
+
+test("everything else goes to the connection below", async () => {
+  const inner = new FakeConn(new Error("reset"));
+  const conn = new BufferedConn(inner);
+  await conn.write(utf8("x"));
+  await conn.closeWrite();
+  await assertRejects(() => conn.fill(), Error, "reset");
+  conn.close();
+  conn.abort();
+  assertEquals(inner.calls, ["closeWrite", "close", "abort"]);
+  assertEquals(fromUtf8(inner.sent), "x");
+  assertEquals([conn.localAddr, conn.remoteAddr], [inner.localAddr, inner.remoteAddr]);
+});

@@ -9,11 +9,9 @@
 import type { BufferedConn } from "../core/conn.ts";
 import { asProxyError, ProxyError, type Side } from "../core/errors.ts";
 import { background, drive, type Handshake, until } from "../core/handshake.ts";
-import { chunk, type Framing, framingFields, readBody, responseFraming } from "../core/http_body.ts";
+import { chunk, type Framing, readBody, responseFraming } from "../core/http_body.ts";
 import {
   type Field,
-  fieldValues,
-  formatHead,
   formatTrailers,
   headEnd,
   HeadError,
@@ -23,9 +21,10 @@ import {
 import { Flow, watchIdle } from "../core/relay.ts";
 import type { Destination, Session, Way } from "../core/serve.ts";
 import { refusedAnswer, statusOf } from "./http_answers.ts";
-import { closes, endToEnd, forwarded, trailing, upgradesToWebSocket, via } from "./http_fields.ts";
+import { closes, forwarded, trailing, upgradesToWebSocket } from "./http_fields.ts";
 import type { Pool } from "./http_pool.ts";
 import { reply } from "./http_refusal.ts";
+import { finalHead, informationalHead, upgradeHead } from "./http_response.ts";
 import { type Destination as Place, outgoingHead, type Request } from "./http_request.ts";
 
 const maxHead = 64 * 1024;
@@ -144,7 +143,7 @@ class Exchange {
         if (this.place.upgrade && upgradesToWebSocket(response.fields)) return response;
         throw broken("101 to a request that asked for no such upgrade");
       }
-      if (head.minor === 1) await this.#write(this.client, "client", responseHead(response, []));
+      if (head.minor === 1) await this.#write(this.client, "client", informationalHead(response));
     }
     throw broken(`more than ${maxInformational} informational responses`);
   }
@@ -174,11 +173,7 @@ class Exchange {
     const chunked = head.minor === 1 && (framing.kind === "chunked" || framing.kind === "close");
     // A body that is still on its way may never come to its end, and then no other request begins behind it.
     const keep = !last && this.#sent && !this.#flow.done.up && !this.session.draining.aborted;
-    const fields: Field[] = chunked
-      ? framingFields({ kind: "chunked" })
-      : lengthField(response, framing, head.method);
-    if (!keep) fields.push(["Connection", "close"]);
-    const bytes = responseHead(response, fields, chunked);
+    const bytes = finalHead(response, framing, { method: head.method, chunked, keep });
     way.status = response.status;
     this.#answered = true;
     await this.#write(client, "client", bytes);
@@ -197,9 +192,8 @@ class Exchange {
   async #switch(response: ResponseHead): Promise<void> {
     const { client, way } = this;
     way.status = response.status;
-    const upgrade: Field[] = [["Connection", "Upgrade"], ["Upgrade", "websocket"]];
     // Should the client be gone, the relay finds out.
-    await client.write(responseHead(response, upgrade)).catch(() => {});
+    await client.write(upgradeHead(response)).catch(() => {});
     await way.relay(client);
   }
 
@@ -294,26 +288,6 @@ class Exchange {
       : "the proxy refused the credentials, or wants some and none are configured (407)";
     return new ProxyError(message, { code: "auth", side: "upstream", stage: "auth" });
   }
-}
-
-/** A response's head, written anew. */
-function responseHead(
-  { minor, status, reason, fields }: ResponseHead,
-  added: Field[],
-  chunked = false,
-): Uint8Array {
-  const kept = endToEnd(fields).filter(([name]) => chunked || name !== "trailer");
-  const entry = status === 101 ? [] : [via(minor)];
-  return formatHead(`HTTP/1.1 ${status} ${reason}`, [...kept, ...entry, ...added]);
-}
-
-/** The length that a response declares, even where no body follows; not with 204, which can have none. */
-function lengthField({ status, fields }: ResponseHead, framing: Framing, method: string): Field[] {
-  if (framing.kind !== "none") return framingFields(framing);
-  const [length] = fieldValues(fields, "content-length");
-  return length === undefined || status === 204 || method !== "HEAD" && status !== 304
-    ? []
-    : [["Content-Length", length]];
 }
 
 const end = new TextEncoder().encode("0\r\n");

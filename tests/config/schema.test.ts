@@ -354,7 +354,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "log.lvl: unknown key `lvl`; known are `level`, `format`",
     "listeners[0].user: unknown key `user`; did you mean `users`?",
     "listeners[0].tls.cert: unknown key `cert`; did you mean `certificate`?",
-    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `username`, `password`, `resolve`, `timeout`",
+    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `username`, `password`, `resolve`, `forward`, `timeout`",
   ]],
 ];
 

@@ -18,6 +18,7 @@ import {
   parseTrailers,
   type RequestHead,
   type ResponseHead,
+  trimmed,
 } from "./http_head.ts";
 
 /** How a message says where its body ends. */
@@ -58,7 +59,7 @@ function declared(minor: number, fields: readonly Field[]): Framing | undefined 
   if (encodings.length > 0) {
     if (lengths.length > 0) throw new HeadError("both Transfer-Encoding and Content-Length");
     if (minor === 0) throw new HeadError("Transfer-Encoding in HTTP/1.0");
-    const codings = encodings.join(",").split(",").map((coding) => coding.trim().toLowerCase());
+    const codings = encodings.join(",").split(",").map((coding) => trimmed(coding).toLowerCase());
     if (codings.at(-1) !== "chunked") throw new HeadError("a Transfer-Encoding that does not end in chunked");
     if (codings.indexOf("chunked") < codings.length - 1) throw new HeadError("chunked more than once");
     if (codings.length > 1) throw new HeadError("a Transfer-Encoding other than chunked", 501);
@@ -139,7 +140,7 @@ async function readLine(conn: BufferedConn, peer: Side): Promise<string> {
   for (let looked = 0;;) {
     const bytes = conn.buffered;
     const at = bytes.indexOf(10, looked);
-    if (at >= 0) {
+    if (at >= 0 && at <= maxLine) {
       const line = fromLatin1(conn.consume(at + 1));
       if (!line.endsWith("\r\n")) throw broken("a chunk's line that ends in a bare LF", peer);
       return line.slice(0, -2);

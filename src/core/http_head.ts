@@ -180,8 +180,11 @@ function parseFields(lines: readonly string[]): Field[] {
   });
 }
 
-/** Without spaces and tabs around it. Not by a pattern: `[ \t]*$` takes quadratic time. */
-function trimmed(value: string): string {
+/**
+ * Without spaces and tabs around it, and nothing but these: `trim()` would take a non-breaking space as well. Not by a
+ * pattern: `[ \t]*$` takes quadratic time.
+ */
+export function trimmed(value: string): string {
   let start = 0;
   let end = value.length;
   while (start < end && isBlank(value[start])) start++;

@@ -192,6 +192,8 @@ class Exchange {
   async #switch(response: ResponseHead): Promise<void> {
     const { client, way } = this;
     way.status = response.status;
+    // The tunnel has an idle time-out of its own.
+    this.#over = true;
     // Should the client be gone, the relay finds out.
     await client.write(upgradeHead(response)).catch(() => {});
     await way.relay(client);

@@ -44,7 +44,7 @@ export class Refusal extends HeadError {
 /** @throws Refusal */
 export function destinationOf({ head, framing }: Request): Destination {
   const { method, target, minor, fields } = head;
-  const match = /^http:\/\/(?:[^/?#@]*@)?([^/?#@]*)([^#]*)(?:#.*)?$/i.exec(target);
+  const match = /^http:\/\/(?:[^/?#@]*@)?([^/?#@]*)((?:[/?][^#]*)?)(?:#.*)?$/i.exec(target);
   if (match === null) throw otherForm(method, target);
   const [, authority, rest] = match;
   let endpoint: Endpoint;

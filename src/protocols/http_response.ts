@@ -47,7 +47,8 @@ function head(
 
 /** The length that a response declares, even where no body follows; not with 204, which can have none. */
 function length({ status, fields }: ResponseHead, framing: Framing, method: string): Field[] {
-  if (framing.kind !== "none") return framingFields(framing);
+  if (framing.kind === "length") return framingFields(framing);
+  if (framing.kind !== "none") return [];
   const [declared] = fieldValues(fields, "content-length");
   const telling = status === 304 || method === "HEAD" && status !== 204;
   return declared === undefined || !telling ? [] : [["Content-Length", declared]];

@@ -27,6 +27,9 @@ export interface Message {
 
 const latin1 = (bytes: Uint8Array) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 
+/** How a connection ends that Hopline has aborted: Deno has no way to ask for a reset. */
+export const aborted: "fin" | "reset" = "Bun" in globalThis ? "reset" : "fin";
+
 export class Talk implements Disposable {
   #received: Uint8Array[] = [];
   #size = 0;

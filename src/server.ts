@@ -50,6 +50,8 @@ export class Server implements AsyncDisposable {
   #tunnels = 0;
   #ids = 0;
   #closing = false;
+  /** Resolved when the last tunnel has gone while the server closes. */
+  readonly #drained = Promise.withResolvers<void>();
 
   private constructor(runtime: Runtime, options: ServerOptions) {
     this.#runtime = runtime;
@@ -79,7 +81,7 @@ export class Server implements AsyncDisposable {
 
   /**
    * Takes up a new configuration: unchanged listeners keep their sockets, live tunnels go on as they are. When a new
-   * port can't be had, nothing changes.
+   * port can't be had, or the server is closed, nothing changes.
    *
    * @throws ListenError
    */
@@ -95,6 +97,7 @@ export class Server implements AsyncDisposable {
         if (kept === undefined) added.push(entry);
         open.set(key, entry);
       }
+      if (this.#closing) throw new ListenError("the server is closed");
     } catch (error) {
       for (const { listener } of added) listener.close();
       throw error;
@@ -118,15 +121,14 @@ export class Server implements AsyncDisposable {
     this.#closing = true;
     this.#draining.abort();
     for (const { listener } of this.#open.values()) listener.close();
-    const drained = Promise.allSettled(this.#sessions);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise((resolve) => timer = setTimeout(resolve, drain));
-    if (this.#tunnels > 0) await Promise.race([drained, late]);
+    if (this.#tunnels > 0) await Promise.race([this.#drained.promise, late]);
     clearTimeout(timer);
     this.#stopping.abort(
       new ProxyError("the server is stopping", { code: "closed", side: "local", stage: "relay" }),
     );
-    await drained;
+    await Promise.allSettled(this.#sessions);
   }
 
   /** Closes at once, for `await using`. */
@@ -163,7 +165,7 @@ export class Server implements AsyncDisposable {
     this.#tunnels++;
     this.#clients.set(client, own + 1);
     return () => {
-      this.#tunnels--;
+      if (--this.#tunnels === 0 && this.#closing) this.#drained.resolve();
       const rest = this.#clients.get(client)! - 1;
       if (rest === 0) this.#clients.delete(client);
       else this.#clients.set(client, rest);

@@ -35,8 +35,8 @@ export interface Arguments {
 export function parseArguments(command: string, args: readonly string[], grammar: Grammar): Arguments {
   const { values, flags } = grammar;
   const allFlags = [...flags, "help"];
-  const parsed = parseArgs([...args], {
-    string: values,
+  const parsed = parseArgs(args.flatMap((argument) => apart(argument, values)), {
+    string: [...values, "_"],
     boolean: allFlags,
     collect: values,
     alias: { help: "h" },
@@ -44,7 +44,7 @@ export function parseArguments(command: string, args: readonly string[], grammar
       if (key !== undefined) throw unknownOption(command, argument, [...values, ...allFlags]);
       return true;
     },
-  }) as { _: (string | number)[] } & Record<string, unknown>;
+  }) as { _: string[] } & Record<string, unknown>;
   const given = (name: string) => parsed[name] as string[] ?? [];
   for (const name of values) {
     if (given(name).includes("")) {
@@ -54,7 +54,7 @@ export function parseArguments(command: string, args: readonly string[], grammar
       throw new UsageError(`${dashed(name)} is given ${given(name).length} times; once is enough`);
     }
   }
-  const operands = parsed._.map(String);
+  const operands = parsed._;
   const help = parsed.help === true;
   if (!help) checkOperands(command, operands, grammar.operands);
   return {
@@ -65,10 +65,16 @@ export function parseArguments(command: string, args: readonly string[], grammar
   };
 }
 
+/** `-Fsocks5://…` as `-F socks5://…`: the parser itself knows that form for few values. */
+function apart(argument: string, values: readonly string[]): string[] {
+  const [, option, value] = /^-(.)([^=].*)$/s.exec(argument) ?? [];
+  return values.includes(option) ? [`-${option}`, value] : [argument];
+}
+
 function checkOperands(command: string, given: readonly string[], wanted: readonly string[]): void {
   if (given.length > wanted.length) {
     throw new UsageError(
-      `unexpected argument ${JSON.stringify(given[wanted.length])}; see hopline ${command} --help`,
+      `unexpected argument ${quoted(given[wanted.length])}; see hopline ${command} --help`,
     );
   }
   if (given.length < wanted.length) {
@@ -77,10 +83,17 @@ function checkOperands(command: string, given: readonly string[], wanted: readon
 }
 
 function unknownOption(command: string, argument: string, known: readonly string[]): UsageError {
-  const [name] = argument.split("=");
+  // What follows the name may be a hop with a password in it.
+  const [name] = /^--[\w-]*|^-./.exec(argument) ?? ["-"];
+  const word = name.startsWith("--") ? name : "";
   return new UsageError(
-    `unknown option ${name}${suggestion(name, known.map(dashed), "")}; see hopline ${command} --help`,
+    `unknown option ${name}${suggestion(word, known.map(dashed), "")}; see hopline ${command} --help`,
   );
+}
+
+/** A word of the command line for a message, unless it may hold a password: what has an @ looks like a URL. */
+export function quoted(word: string): string {
+  return word.includes("@") ? "with an @ in it" : JSON.stringify(word);
 }
 
 function dashed(name: string): string {

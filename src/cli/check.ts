@@ -7,6 +7,7 @@ import process from "node:process";
 import { loadConfig } from "../config/load.ts";
 import { ConfigError, formatProblem } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
+import { printable } from "../core/errors.ts";
 import type { Command } from "./main.ts";
 
 /** Checks a file. */
@@ -18,7 +19,7 @@ export const check: Command = {
       say(
         flags.json
           ? JSON.stringify({ ok: true, file, ...counts(config) })
-          : `${file}: ok, ${summary(config)}`,
+          : `${printable(file)}: ok, ${summary(config)}`,
       );
       return 0;
     } catch (error) {

@@ -34,6 +34,7 @@ export const connect: Command = {
 };
 
 function parseTarget(text: string): Endpoint {
+  if (text.includes("@")) throw new UsageError("TARGET is host:port, without a user name");
   try {
     return parseEndpoint(text);
   } catch (error) {

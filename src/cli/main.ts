@@ -9,7 +9,7 @@ import { ConfigError, formatProblem } from "../config/problems.ts";
 import { suggestion } from "../config/nearest.ts";
 import { printable, ProxyError } from "../core/errors.ts";
 import { ListenError } from "../server.ts";
-import { type Arguments, type Grammar, parseArguments, UsageError } from "./arguments.ts";
+import { type Arguments, type Grammar, parseArguments, quoted, UsageError } from "./arguments.ts";
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { commandHelp, help } from "./help.ts";
@@ -56,12 +56,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
 }
 
 function unknownCommand(name: string): UsageError {
-  const word = name.replace(/\/\/[^/@]*@/, "//…@");
-  return new UsageError(
-    `unknown command ${JSON.stringify(word)}${
-      suggestion(name, Object.keys(commands), "")
-    }; see hopline --help`,
-  );
+  const hint = suggestion(name, Object.keys(commands), "");
+  return new UsageError(`unknown command ${quoted(name)}${hint}; see hopline --help`);
 }
 
 function print(text: string): number {
@@ -84,7 +80,7 @@ function report(error: unknown): number {
     return 1;
   }
   if (error instanceof ListenError) {
-    complain(`hopline: ${error.message}`);
+    complain(`hopline: ${error.message}; choose another address with -L or in the configuration`);
     return 1;
   }
   complain(`hopline: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);

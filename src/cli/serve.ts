@@ -18,7 +18,7 @@ export const serve: Command = {
   async run(args) {
     const { workers = "1" } = args.values;
     if (workers !== "1") {
-      throw new UsageError("--workers above 1 is not supported by this version of Hopline");
+      throw new UsageError("--workers other than 1 is not supported by this version of Hopline");
     }
     const server = await Server.start(await load(args));
     await untilSignal(server, args);

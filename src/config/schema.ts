@@ -71,6 +71,8 @@ export type ListenerConfig = z.output<ReturnType<typeof listenerSchema>>;
  *
  * @example
  * ```ts
+ * import { defineConfig } from "@hopline/hopline";
+ *
  * export default defineConfig({ listeners: ["127.0.0.1:1080"], chains: { out: ["socks5://relay.example.net"] } });
  * ```
  */

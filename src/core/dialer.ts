@@ -107,7 +107,7 @@ export function tunnelHop({ label, server, layer, handshake, timeout, absolute }
       return buffered.unwrap();
     } catch (error) {
       buffered.abort();
-      throw error;
+      throw error instanceof ProxyError && error.stage === "request" ? error.asked(target) : error;
     }
   }
   return {

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { formatEndpoint } from "./address.ts";
+import type { Endpoint } from "./conn.ts";
 
 /** What kind of failure it was. */
 export type ErrorCode =
@@ -84,6 +86,11 @@ export class ProxyError extends Error {
     this.stage = failure.stage;
     this.hop = failure.hop;
     this.label = failure.label;
+  }
+
+  /** The same error, saying what the hop was asked for. */
+  asked(target: Endpoint): ProxyError {
+    return new ProxyError(`asked for ${formatEndpoint(target)}: ${this.message}`, this);
   }
 
   /** The same error, placed at a hop; an error that already has a place keeps it. */

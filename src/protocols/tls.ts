@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
 import { ipVersion } from "../core/address.ts";
 import type { Conn, Context } from "../core/conn.ts";
@@ -64,8 +64,17 @@ export function tlsLayer(options: TlsClientOptions): Layer {
 }
 
 function clientContext({ ca, certificate, key }: TlsClientOptions): SecureContext {
+  return usable(certificate, key, () => tls.createSecureContext({ ca, cert: certificate, key }));
+}
+
+/** What `make` makes of a certificate and its key; not every runtime looks whether they belong together. */
+function usable<T>(certificate: string | undefined, key: string | undefined, make: () => T): T {
   try {
-    return tls.createSecureContext({ ca, cert: certificate, key });
+    if (certificate !== undefined && key !== undefined) {
+      const matches = new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+      if (!matches) throw new Error("the key is not the certificate's");
+    }
+    return make();
   } catch (error) {
     throw failure("local", `the certificate, key or CA can't be used: ${(error as Error).message}`, error);
   }
@@ -92,7 +101,7 @@ async function secureClient(
       tls.checkServerIdentity(name, certificate),
   } as tls.ConnectionOptions);
   socket.on("keylog", (line: Uint8Array) => carrier.keylog(line));
-  await handshake(socket, "secureConnect", conn, "upstream", ctx);
+  await handshake(socket, carrier, conn, ctx);
   try {
     checkPins(socket, options.pins ?? []);
   } catch (error) {
@@ -117,21 +126,20 @@ function checkPins(socket: TLSSocket, pins: readonly string[]): void {
 /** Waits for a TLS handshake to succeed. On any failure both the socket and the connection below are gone. */
 async function handshake(
   socket: TLSSocket,
-  success: "secureConnect",
+  carrier: ConnStream,
   conn: Conn,
-  side: Side,
-  ctx: Context,
+  { signal }: Context,
 ): Promise<void> {
-  const { signal } = ctx;
+  const side = "upstream";
   let cancel = () => {};
   try {
     await new Promise<void>((resolve, reject) => {
       cancel = () => reject(timedOut(signal.reason, side));
       if (signal.aborted) cancel();
       signal.addEventListener("abort", cancel);
-      socket.once(success, resolve);
+      socket.once("secureConnect", resolve);
       socket.on("error", (error: Error) => reject(explained(error, side)));
-      socket.once("close", () => reject(failure(side, "the connection ended within the TLS handshake")));
+      onCut(carrier, () => reject(failure(side, cutShort)));
     });
   } catch (error) {
     conn.abort();
@@ -140,6 +148,13 @@ async function handshake(
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+const cutShort = "the connection ended within the TLS handshake";
+
+/** Calls back when the connection has ended and TLS has had time to make of it what it can. */
+function onCut(carrier: ConnStream, callback: () => void): void {
+  for (const event of ["end", "close"]) carrier.once(event, () => setTimeout(callback));
 }
 
 /** A pool of servers, one for each handshake under way: `node:tls` does not say whose a finished handshake was. */
@@ -152,14 +167,15 @@ export class TlsTerminator {
 
   #create(): tls.Server {
     const { certificate, key, clientCa } = this.options;
-    return tls.createServer({
+    const options = {
       cert: certificate,
       key,
       ca: clientCa,
       requestCert: clientCa !== undefined,
       rejectUnauthorized: clientCa !== undefined,
       allowHalfOpen: true,
-    } as tls.TlsOptions);
+    };
+    return usable(certificate, key, () => tls.createServer(options as tls.TlsOptions));
   }
 
   /** Terminates TLS; the connection that comes back is the plaintext. */
@@ -175,10 +191,7 @@ export class TlsTerminator {
         signal.addEventListener("abort", cancel);
         server.once("secureConnection", resolve);
         server.once("tlsClientError", (error: Error) => reject(explained(error, "client")));
-        carrier.once(
-          "close",
-          () => reject(failure("client", "the connection ended within the TLS handshake")),
-        );
+        onCut(carrier, () => reject(failure("client", cutShort)));
         server.on("keylog", (line: Uint8Array) => carrier.keylog(line));
         server.emit("connection", carrier);
       });

@@ -38,6 +38,11 @@ export class CloseNotifyGate {
   /** @param sender whose records these are */
   constructor(readonly sender: "CLIENT" | "SERVER") {}
 
+  /** Whether it can tell a close_notify, so that an end without one is known for a cut. */
+  get tells(): boolean {
+    return this.#key !== null && this.#key !== undefined;
+  }
+
   /** Takes a line of the key log (NSS format). */
   keylog(line: Uint8Array): void {
     const [label, , secret] = Buffer.from(line).toString().trim().split(" ");

@@ -28,6 +28,12 @@ export class ConnStream extends Duplex {
     this.#gate = gate;
   }
 
+  /** The connection has ended, and the peer did not say so within TLS, as far as can be told. */
+  get cut(): boolean {
+    const { ended, closed } = this.records;
+    return ended && !(this.#gate?.tells ? this.#gate.closed : closed);
+  }
+
   /** A line of the key log, for the gate. */
   keylog(line: Uint8Array): void {
     this.#gate?.keylog(line);
@@ -54,7 +60,7 @@ export class ConnStream extends Duplex {
         if (this.#gate?.closed) return;
         if (n === null) {
           this.records.ended = true;
-          this.push(this.#gate?.release());
+          if (this.#gate !== null) this.push(this.#gate.release());
           this.push(null);
           return;
         }
@@ -152,12 +158,13 @@ export class TlsConn implements Conn {
     this.#stream = stream;
     this.#carrier = carrier;
     this.#below = below;
-    // The records are held back, not the plaintext: what a paused TLS stream of Bun's holds is lost at the end.
+    // The records are held back, not the plaintext: Deno's TLS stream hangs when it is paused as its end comes, and on
+    // Bun plaintext that it still held would come behind the end that the gate tells.
     const inbox = this.#inbox = new Inbox(carrier);
     stream.on("data", (chunk: Uint8Array) => inbox.deliver(chunk, false));
     stream.on("end", () => {
       // An end that the peer did not announce may be an attacker's: what came so far is then not the whole.
-      if (carrier.records.ended && !carrier.records.closed) inbox.fail(truncated(peer));
+      if (carrier.cut) inbox.fail(truncated(peer));
       else inbox.end();
     });
     carrier.on("error", (error) => stream.destroy(error));

@@ -3,12 +3,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { configFromFlags, loadConfig, parseConfig, validateConfig } from "../../src/config/load.ts";
 import { ConfigError, formatProblem } from "../../src/config/problems.ts";
 import { type ConfigInput, theChain } from "../../src/config/schema.ts";
+import { root } from "../support/hopline.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 const noVariables = () => undefined;
@@ -388,7 +388,7 @@ test("an arbitrary value is a configuration or a ConfigError", async () => {
 });
 
 test("the first examples of the documentation mean the same", async () => {
-  const text = await readFile(fileURLToPath(new URL("../../docs/configuration.md", import.meta.url)), "utf8");
+  const text = await readFile(join(root, "docs", "configuration.md"), "utf8");
   using directory = temporaryDirectory();
   directory.write("alice.secret", "s3cret\n");
   const environment = (name: string) => ({ OFFICE_USER: "o", OFFICE_PASSWORD: "@" })[name];

@@ -5,6 +5,7 @@
  */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { test } from "node:test";
+import { formatEndpoint } from "../../src/core/address.ts";
 import type { Conn, Endpoint } from "../../src/core/conn.ts";
 import {
   type Dialer,
@@ -100,7 +101,10 @@ test("a hop that says nothing is given up, and named", async () => {
   const first = new FakeDialer(new FakeConn(utf8("+")));
   const error = await failureOf(fold(first, [plus("one"), plus("two", 10)]).dial(target));
   assertEquals([error.code, error.hop, error.label], ["timeout", 2, "two"]);
-  assertEquals(error.message, "timed out after 10 ms waiting for a plus");
+  assertEquals(
+    error.message,
+    `asked for ${formatEndpoint(target)}: timed out after 10 ms waiting for a plus`,
+  );
   assertEquals(first.conn.calls.includes("abort"), true);
 });
 

@@ -40,7 +40,7 @@ export class Server implements AsyncDisposable {
   readonly #options: ServerOptions;
   readonly #sessions = new Set<Promise<void>>();
   readonly #clients = new Map<string, number>();
-  readonly #draining = new AbortController();
+  #draining = new AbortController();
   readonly #stopping = new AbortController();
   readonly #house: House;
   /** Where the server's events go. */
@@ -60,7 +60,7 @@ export class Server implements AsyncDisposable {
       log: (level, event, fields) => this.log(level, event, fields),
       nextId: () => ++this.#ids,
       join: runtime.join,
-      draining: this.#draining.signal,
+      draining: () => this.#draining.signal,
       stopping: this.#stopping.signal,
       admit: (client) => this.#admit(client),
       outgoing: new OutgoingAddresses(),
@@ -103,6 +103,8 @@ export class Server implements AsyncDisposable {
       throw error;
     }
     for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
+    this.#draining.abort();
+    this.#draining = new AbortController();
     this.#plan = plan;
     this.#open = open;
     this.log = this.#options.log ?? lineLog(plan.log);

@@ -54,8 +54,8 @@ export interface House {
   /** The next number for a line of the log. */
   nextId(): number;
   readonly join?: Join;
-  /** Aborts when the server wants nothing new to begin. */
-  readonly draining: AbortSignal;
+  /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */
+  draining(): AbortSignal;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: AbortSignal;
   /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
@@ -89,7 +89,7 @@ class ClientSession implements Session {
     this.maxBytes = service.maxBytes;
     this.timeouts = service.timeouts;
     this.forwarded = service.forwarded;
-    this.draining = house.draining;
+    this.draining = house.draining();
     this.stopping = house.stopping;
     const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
     this.handshake = ctx;

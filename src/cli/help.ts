@@ -4,7 +4,7 @@
  * @module
  */
 
-const overview = `Hopline, a chaining proxy: one local port that speaks SOCKS5, SOCKS4, HTTP CONNECT and TLS,
+const overview = `Hopline, a chaining proxy: one local port that speaks SOCKS5, SOCKS4, HTTP and TLS,
 and behind it a chain of proxies to wherever you need to go.
 
 Usage:
@@ -32,6 +32,7 @@ const hops = `Hops (-F), each reached through those before it:
   ...+tls://                         any of them inside TLS (stunnel in front of it, say)
   Options, as ?a=b&c=d:  sni=NAME (sni= for none)  ca=FILE  cert=FILE  key=FILE  alpn=LIST
     pin=sha256/BASE64 of the public key  insecure=true  resolve=local  timeout=5s
+    forward=absolute (to HTTP hops: plain requests for port 80 without CONNECT)
   Percent-encode what is special in user names and passwords. A password on the command line can be seen by
   other users of the machine; a configuration file can take it from a file or the environment.`;
 
@@ -55,6 +56,7 @@ Listeners (-L):
   ...+tls://...?cert=FILE&key=FILE   TLS required; auto:// with a certificate takes both
   tcp://[host]:port/target:port      every connection goes to that one target
   Options, as ?a=b&c=d:  cert=FILE  key=FILE  client-ca=FILE (client certificates required)  open=true
+    forwarded=true (plain requests say whom they are for)
   :1080 means every address. A listener off the loopback needs users, or client-ca, or open=true.
 
 ${hops}

@@ -37,7 +37,7 @@ export interface Session {
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
   readonly timeouts: Timeouts;
-  /** Aborts when the server wants to stop once what is under way is done. */
+  /** Aborts when the connection is to end once what is under way is done. */
   readonly draining: AbortSignal;
   /** Aborts when the server ends what is under way. */
   readonly stopping: AbortSignal;

@@ -172,7 +172,7 @@ class Exchange {
     if (this.request.framing.kind === "none") await this.#sending;
     const chunked = head.minor === 1 && (framing.kind === "chunked" || framing.kind === "close");
     // A body that is still on its way may never come to its end, and then no other request begins behind it.
-    const keep = !last && this.#sent && !this.#flow.done.up && !this.session.draining.aborted;
+    const keep = !last && this.#sent && this.#more;
     const bytes = finalHead(response, framing, { method: head.method, chunked, keep });
     way.status = response.status;
     this.#answered = true;
@@ -213,10 +213,14 @@ class Exchange {
     const status = error.side === "client" ? 400 : statusOf(place);
     way.status = status;
     this.#closeWay(error);
-    const keep = this.#sent && !request.closes && !this.#flow.done.up && !this.session.draining.aborted &&
-      error.side !== "client";
+    const keep = this.#sent && !request.closes && this.#more && error.side !== "client";
     const words = refusedAnswer(place, { keep, headOnly: request.head.method === "HEAD" }, status);
     return await client.write(words).then(() => keep, () => false);
+  }
+
+  /** Another request may follow, or has come already. */
+  get #more(): boolean {
+    return !this.session.draining.aborted && (!this.#flow.done.up || this.client.buffered.length > 0);
   }
 
   #closeWay(error?: ProxyError): void {

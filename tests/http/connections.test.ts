@@ -5,6 +5,7 @@
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { test } from "node:test";
+import { validateConfig } from "../../src/config/load.ts";
 import { eventually } from "../support/process.ts";
 import { proxy } from "./proxying.ts";
 import { aborted, ok, origin, server, type Talk } from "./talk.ts";
@@ -283,6 +284,42 @@ test("draining lets a request finish and ends connections between two", async ()
   const answer = await busy.message();
   assertEquals([answer.text, answer.field("connection"), await busy.ending()], ["done", "close", "fin"]);
   await closed;
+});
+
+test("a new configuration is for new connections: old ones end behind their request", async () => {
+  const { promise: go, resolve: release } = Promise.withResolvers<void>();
+  await using web = await origin(async ({ first }) => {
+    if (first.includes("slow")) await go;
+    return ok();
+  });
+  await using hopline = await proxy(twoUsers);
+  using idle = await hopline.client();
+  using busy = await hopline.client();
+  idle.send(get(web.at, "/", login("bob")));
+  await idle.message();
+  busy.send(get(web.at, "/slow", login("bob")), get(web.at, "/never", login("bob")));
+  await eventually("the request", () => web.requests[1]);
+  const { listeners: [{ users: [alice] }] } = twoUsers;
+  await hopline.server.replace(
+    await validateConfig({ listeners: [{ address: "127.0.0.1:0", users: [alice] }] }),
+  );
+  assertEquals(await idle.ending(), "fin");
+  release();
+  assertEquals([(await busy.message()).field("connection"), await busy.ending()], ["close", "fin"]);
+  using late = await hopline.client();
+  late.send(get(web.at, "/", login("bob")));
+  assertMatch((await late.message()).first, / 407 /);
+  assertEquals(web.requests.length, 2);
+});
+
+test("requests that were sent ahead of the client's end are answered", async () => {
+  await using web = await origin(({ first }) => ok(first));
+  await using hopline = await proxy();
+  using client = await hopline.client();
+  client.send(get(web.at, "/1"), get(web.at, "/2"), get(web.at, "/3"));
+  client.socket.end();
+  for (const path of ["/1", "/2", "/3"]) assertEquals((await client.message()).text, `GET ${path} HTTP/1.1`);
+  assertEquals(await client.ending(), "fin");
 });
 
 test("stopping ends what is under way", async () => {

@@ -103,7 +103,6 @@ test("curl reuses its connection to the proxy", async () => {
     `http://${open.address}`,
     url,
     url,
-    "-I",
     url,
   ]);
   assertEquals(stderr.match(/Re-using existing connection/g)?.length, 2, stderr);

@@ -26,6 +26,6 @@ export { ListenError, type Server, type ServerOptions } from "./src/server.ts";
 export type { Fields, Level, Log } from "./src/log.ts";
 
 if (import.meta.main) {
-  const { main } = await import("./src/cli/main.ts");
-  await main();
+  // Not awaited: a configuration that is a program imports this module, which has to be complete by then.
+  import("./src/cli/main.ts").then(({ main }) => main());
 }

@@ -98,8 +98,9 @@ export class ConnStream extends Duplex {
     this._write(whole, "", done);
   }
 
+  /** A half-close is a close_notify and no FIN: a proxy on the way that loses half-closes would answer it by a close. */
   override _final(done: (error?: Error | null) => void): void {
-    this.#conn.closeWrite().then(() => done(), done);
+    done();
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

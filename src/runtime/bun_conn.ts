@@ -25,7 +25,8 @@ export class BunConn implements Conn, Events {
   /** Who gets the socket's events. */
   events: Events = this;
   #draining: { resolve(): void; reject(error: unknown): void } | null = null;
-  #error: unknown;
+  /** Why it is gone. */
+  error: unknown;
   /** Our side was shut down. */
   finished = false;
   gone = false;
@@ -45,7 +46,7 @@ export class BunConn implements Conn, Events {
   async write(p: Uint8Array): Promise<void> {
     for (let at = 0;;) {
       const n = this.gone ? -1 : this.socket.write(p, at, p.length - at);
-      if (n < 0) throw this.#error ?? closed();
+      if (n < 0) throw this.error ?? closed();
       at += n;
       if (at === p.length) return;
       await new Promise<void>((resolve, reject) => this.#draining = { resolve, reject });
@@ -53,7 +54,7 @@ export class BunConn implements Conn, Events {
   }
 
   closeWrite(): Promise<void> {
-    if (this.gone) return Promise.reject(this.#error ?? closed());
+    if (this.gone) return Promise.reject(this.error ?? closed());
     this.finish();
     return Promise.resolve();
   }
@@ -93,12 +94,13 @@ export class BunConn implements Conn, Events {
 
   /** The socket is no more: by a reset, by the peer's FIN behind ours, or by ourselves. */
   closed(error: unknown): void {
-    const ended = error == null && this.finished;
     this.gone = true;
     this.outgoing?.delete(this.localAddr);
-    this.#error = error ?? closed();
+    this.error = error ?? closed();
+    // EPIPE is how a reset is told that came behind a FIN; what was read until then is the whole.
+    const ended = error == null ? this.finished : (error as { code?: string }).code === "EPIPE";
     if (ended) this.events.end();
-    else this.events.fail(this.#error);
+    if (!ended || error != null) this.events.fail(this.error);
   }
 }
 

@@ -56,7 +56,9 @@ class Pipe implements Events {
   #rest: Uint8Array | null = null;
   /** The source has sent its FIN. */
   #ended = false;
-  /** Why nothing more can be sent to the sink. */
+  /** The sink wants nothing more, for this reason. */
+  #refused: RelayFailure | undefined;
+  /** That reason, once bytes were lost by it. */
   #lost: RelayFailure | undefined;
 
   constructor(
@@ -71,12 +73,15 @@ class Pipe implements Events {
   start(): void {
     const { ended, error } = this.source.inbox;
     if (ended) this.end();
-    else if (error !== undefined) this.fail(error);
-    else this.source.inbox.open();
+    if (error !== undefined || this.source.gone) this.fail(error ?? this.source.error);
+    else if (!ended) this.source.inbox.open();
   }
 
   data(chunk: Uint8Array): void {
-    if (this.#lost !== undefined) return;
+    if (this.#refused !== undefined) {
+      this.#lost = this.#refused;
+      return;
+    }
     this.flow.add(this.direction, chunk.length);
     if (this.#rest !== null) {
       // Paused sources may still deliver what the runtime had read.
@@ -125,7 +130,8 @@ class Pipe implements Events {
 
   #lose(failure: RelayFailure): void {
     if (this.flow.done[this.direction]) return;
-    this.#lost = failure;
+    this.#refused = failure;
+    if (this.#rest !== null) this.#lost = failure;
     this.#rest = null;
     this.#finish();
   }

@@ -1,0 +1,99 @@
+/**
+ * The least permissions that the program needs on Deno, for each command, as the README tells them. On Bun, which
+ * grants everything, the same commands run to see that the table itself is right.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, test } from "node:test";
+import { authority } from "../support/certificates.ts";
+import { root } from "../support/hopline.ts";
+import { afterEndOrigin, type Origin } from "../support/origins.ts";
+import { eventually, type Finished, run, start } from "../support/process.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
+import { socks5 } from "../server/clients.ts";
+import { serving } from "../server/serving.ts";
+import { Wire } from "../server/wire.ts";
+
+const onDeno = !("Bun" in globalThis);
+const stack = new AsyncDisposableStack();
+const directory = stack.use(temporaryDirectory());
+let origin: Origin;
+before(async () => {
+  origin = stack.use(await afterEndOrigin());
+});
+after(() => stack.disposeAsync());
+
+const line = (permissions: readonly string[], args: readonly string[]) => [
+  ...(onDeno ? ["run", "--no-prompt", ...permissions] : []),
+  join(root, "mod.ts"),
+  ...args,
+];
+const only = (permissions: readonly string[], args: readonly string[], input?: string): Promise<Finished> =>
+  run(process.execPath, line(permissions, args), { input });
+
+test("--help, --version and schema need none", async () => {
+  for (const args of [["--help"], ["--version"], ["schema"], ["connect", "--help"]]) {
+    const { code, stderr } = await only([], args);
+    assertEquals([code, stderr], [0, ""], args.join(" "));
+  }
+});
+
+test("check needs to read", async () => {
+  directory.write("a.secret", "x\n");
+  const users = [{ username: "alice", password: { file: "a.secret" } }];
+  const path = directory.write(
+    "check.json",
+    JSON.stringify({ listeners: [{ address: "127.0.0.1:0", users }] }),
+  );
+  const { code, stderr } = await only(["--allow-read"], ["check", path]);
+  assertEquals([code, stderr], [0, ""]);
+});
+
+test("a variable of the environment needs leave to be read, by its name", async () => {
+  const path = directory.write("variable.json", `{ "listeners": ["127.0.0.1:\${HOPLINE_TEST_PORT:-0}"] }`);
+  const { code, stderr } = await only(["--allow-read", "--allow-env=HOPLINE_TEST_PORT"], ["check", path]);
+  assertEquals([code, stderr], [0, ""]);
+});
+
+test("connect needs the network", async () => {
+  const direct = await only(["--allow-net"], ["connect", origin.address], "hello");
+  assertEquals([direct.code, String(direct.stdout), direct.stderr], [0, "hello", ""]);
+  await using hop = await serving();
+  const args = ["connect", `localhost:${origin.port}`, "-F", `socks5://localhost:${hop.at.port}`];
+  const chained = await only(["--allow-net"], args, "by name");
+  assertEquals([chained.code, String(chained.stdout), chained.stderr], [0, "by name", ""]);
+});
+
+test("serve needs the network, and to read what its configuration names: TLS, names and signals included", async () => {
+  const issuer = await authority(directory, "permissions");
+  const { cert, key } = await issuer.issue("localhost");
+  const tls = { certificate: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8"), required: true };
+  await using relay = await serving({ listeners: [{ address: "127.0.0.1:0", tls }] });
+  const config = {
+    listeners: [{ address: "127.0.0.1:0", tls: { certificate: cert, key, required: false } }],
+    chains: { out: [`socks5+tls://localhost:${relay.at.port}?ca=${issuer.file}`] },
+    log: { level: "debug" },
+  };
+  const path = directory.write("serve.json", JSON.stringify(config));
+  const args = line(["--allow-net", "--allow-read"], ["-c", path]);
+  await using proxy = start(process.execPath, args);
+  const port = Number(await until(proxy, /listener\.ready .*?127\.0\.0\.1:(\d+)/));
+  const ca = readFileSync(issuer.file, "utf8");
+  using wire = await Wire.tls({ hostname: "127.0.0.1", port }, { ca, servername: "localhost" });
+  wire.send(socks5.ask({ hostname: "localhost", port: origin.port }), "hello");
+  assertEquals(await socks5.answer(wire), 0, proxy.output());
+  process.kill(proxy.pid, "SIGHUP");
+  await until(proxy, /config\.(reloaded|refused)/);
+  wire.end();
+  await wire.ending();
+  assertEquals(await proxy.stop("SIGTERM"), 0);
+  assertEquals(/NotCapable|run again with/.test(proxy.output()), false, proxy.output());
+});
+
+async function until(proxy: { output(): string }, pattern: RegExp): Promise<string> {
+  return await eventually(() => `${pattern} in ${proxy.output()}`, () => pattern.exec(proxy.output())?.[1]);
+}

@@ -14,7 +14,17 @@
  *
  * @module
  */
-export { chain, direct, type HopSettings, http, serve, socks4, socks5, tls } from "./src/library.ts";
+export {
+  chain,
+  direct,
+  type HopSettings,
+  http,
+  serve,
+  type Server,
+  socks4,
+  socks5,
+  tls,
+} from "./src/library.ts";
 export type { Conn, Context, Endpoint, Outgoing } from "./src/core/conn.ts";
 export type { Dialer, Hop } from "./src/core/dialer.ts";
 export { type ErrorCode, type Failure, ProxyError, type Side, type Stage } from "./src/core/errors.ts";
@@ -22,7 +32,7 @@ export { AddressError } from "./src/core/address.ts";
 export { type ConfigInput, defineConfig } from "./src/config/schema.ts";
 export { ConfigError, type Problem } from "./src/config/problems.ts";
 export type { TlsClientOptions } from "./src/protocols/tls.ts";
-export { ListenError, type Server, type ServerOptions } from "./src/server.ts";
+export { ListenError, type ServerOptions } from "./src/server.ts";
 export type { Fields, Level, Log } from "./src/log.ts";
 
 if (import.meta.main) {

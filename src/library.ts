@@ -12,7 +12,7 @@ import type { ConfigInput } from "./config/schema.ts";
 import { type TlsClientOptions, tlsHop } from "./protocols/tls.ts";
 import { type HopProtocol, makeHop } from "./registry.ts";
 import { currentRuntime } from "./runtime/runtime.ts";
-import { Server, type ServerOptions } from "./server.ts";
+import { Server as Running, type ServerOptions } from "./server.ts";
 
 /** What a hop may be told besides its address. */
 export interface HopSettings {
@@ -26,6 +26,20 @@ export interface HopSettings {
   readonly forward?: "absolute";
   /** Milliseconds that the hop's handshake may take. Default: 10,000. */
   readonly timeout?: number;
+}
+
+/** A server that runs until it is closed; `await using` closes it at once. */
+export interface Server extends AsyncDisposable {
+  /** The bound addresses, in the order of the listeners. */
+  readonly addresses: readonly Endpoint[];
+  /**
+   * Takes up another configuration: unchanged listeners keep their sockets, live tunnels go on as they are.
+   *
+   * @throws ConfigError or ListenError, and then nothing has changed
+   */
+  replace(config: ConfigInput): Promise<void>;
+  /** Stops accepting, lets live tunnels finish for up to `drain` milliseconds (`timeouts.drain`), then ends them. */
+  close(drain?: number): Promise<void>;
 }
 
 const defaultTimeout = 10_000;
@@ -174,7 +188,15 @@ export function tls(options: TlsClientOptions & { readonly timeout?: number } = 
  * ```
  */
 export async function serve(config: ConfigInput, options: ServerOptions = {}): Promise<Server> {
-  return await Server.start(await validateConfig(config), options);
+  const server = await Running.start(await validateConfig(config), options);
+  return {
+    get addresses() {
+      return server.addresses;
+    },
+    replace: async (next) => await server.replace(await validateConfig(next)),
+    close: (drain) => server.close(drain),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
 }
 
 function hop(

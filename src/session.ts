@@ -60,8 +60,8 @@ export interface House {
   readonly stopping: AbortSignal;
   /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
   admit(client: string): () => void;
-  /** The local addresses of the server's own outgoing connections. */
-  readonly outgoing: Outgoing & { has(client: Endpoint): boolean };
+  /** The server's own outgoing connections. */
+  readonly outgoing: Outgoing & { has(client: Endpoint, here: Endpoint): boolean };
 }
 
 /** Serves one client until its connection has ended; never rejects. */
@@ -136,7 +136,7 @@ class ClientSession implements Session {
 
   async open(protocol: string, destination: Destination): Promise<Way> {
     this.#handshakeDone();
-    return await new Tunnel(this.conn.remoteAddr, this.service, this.house, protocol, destination).open();
+    return await new Tunnel(this.conn, this.service, this.house, protocol, destination).open();
   }
 
   async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {

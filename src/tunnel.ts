@@ -21,7 +21,7 @@ export class Tunnel implements Way {
   #leave = () => {};
 
   constructor(
-    readonly client: Endpoint | null,
+    readonly client: Pick<Conn, "localAddr" | "remoteAddr">,
     readonly service: Service,
     readonly house: House,
     protocol: string,
@@ -44,7 +44,7 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client?.hostname ?? "");
+      this.#leave = this.house.admit(this.client.remoteAddr?.hostname ?? "");
       this.line = this.destination.request?.reuse ?? await this.#dial();
       return this;
     } catch (error) {
@@ -76,8 +76,9 @@ export class Tunnel implements Way {
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
     this.#leave();
     const counts = { ...(this.status !== undefined && { status: this.status }), bytesUp, bytesDown };
-    // A client that leaves in a hurry is no failure of the tunnel.
-    if (failure?.side === "upstream") {
+    // A client that leaves in a hurry is no failure of the tunnel, and neither is a target that has said its last word
+    // and will not take the client's: after its own close_notify, every TLS server does so with the client's.
+    if (failure?.side === "upstream" && !failure.late) {
       const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
       this.#failed(counts, (this.line.proxy?.at?.(error) ?? error).at(0, "direct"));
     } else {
@@ -105,7 +106,8 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    if (this.client !== null && this.house.outgoing.has(this.client)) {
+    const { localAddr, remoteAddr } = this.client;
+    if (localAddr !== null && remoteAddr !== null && this.house.outgoing.has(remoteAddr, localAddr)) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
@@ -119,7 +121,7 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client);
+    const client = clientName(this.client.remoteAddr);
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,

@@ -20,8 +20,7 @@ export const serve: Command = {
     if (workers !== "1") {
       throw new UsageError("--workers other than 1 is not supported by this version of Hopline");
     }
-    const server = await Server.start(await load(args));
-    await untilSignal(server, args);
+    await untilSignal(load(args).then((config) => Server.start(config)), args);
     return 0;
   },
 };
@@ -45,20 +44,24 @@ function choice<T extends string>(
   return chosen;
 }
 
-/** The first SIGINT or SIGTERM drains, a second one ends at once; SIGHUP reloads. */
-function untilSignal(server: Server, args: Arguments): Promise<void> {
+/**
+ * The first SIGINT or SIGTERM drains, a second one ends at once; SIGHUP reloads. A signal may come as soon as the log
+ * says that we listen, or before.
+ */
+function untilSignal(starting: Promise<Server>, args: Arguments): Promise<void> {
   return new Promise((resolve, reject) => {
     let stopping = false;
     const stop = () => {
       if (stopping) return process.exit(0);
       stopping = true;
-      server.close().then(resolve, reject);
+      starting.then((server) => server.close()).then(resolve, reject);
     };
+    starting.catch(reject);
     process.on("SIGINT", stop);
     process.on("SIGTERM", stop);
     let reloading = Promise.resolve();
     process.on("SIGHUP", () => {
-      if (!stopping) reloading = reloading.then(() => reload(server, args));
+      if (!stopping) reloading = reloading.then(async () => reload(await starting, args));
     });
   });
 }

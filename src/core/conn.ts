@@ -16,16 +16,16 @@ export interface Endpoint {
 export interface Context {
   /** When it aborts, the dial rejects with its reason. */
   readonly signal: AbortSignal;
-  /** Is told the local address of every connection made for this dial, for as long as it lives. */
+  /** Is told the ends of every connection made for this dial, for as long as it lives. */
   readonly outgoing?: Outgoing;
 }
 
-/** Remembers outgoing connections by their local addresses: a client that has one of them is ourselves, in a loop. */
+/** Remembers outgoing connections by their ends: a client that is the other end of one is ourselves, in a loop. */
 export interface Outgoing {
-  /** The connection stands. */
-  add(local: Endpoint): void;
-  /** It has ended. */
-  delete(local: Endpoint): void;
+  /** A connection stands. */
+  add(local: Endpoint, remote: Endpoint): void;
+  /** It is no more. */
+  delete(local: Endpoint, remote: Endpoint): void;
 }
 
 /** A byte stream between two ends. One reader and one writer at a time. */

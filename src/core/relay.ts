@@ -28,6 +28,8 @@ export interface RelayResult {
 export interface RelayFailure {
   readonly side: Side;
   readonly error: unknown;
+  /** That side had ended its own direction before: nothing of what it sent is missing. */
+  readonly late?: boolean;
 }
 
 /** What a relay counts while it runs; `up` is the direction from the client to the target. */
@@ -89,7 +91,8 @@ async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<Relay
   let failure: RelayFailure | undefined;
   /** A source that broke takes the tunnel with it; a sink's own source says what became of it, so it goes on. */
   const broke = (side: Side, error: unknown, end: "source" | "sink") => {
-    failure ??= { side, error };
+    const late = end === "sink" && flow.done[side === "upstream" ? "down" : "up"];
+    failure ??= { side, error, late };
     if (end === "sink") return;
     client.abort();
     upstream.abort();

@@ -99,7 +99,9 @@ function unanswered(challenges: readonly Challenge[], asked: boolean): ProxyErro
 function refusal(response: ResponseHead): ProxyError {
   const { status, reason } = response;
   const words = reason === "" ? "" : ` ${reason.slice(0, 100)}`;
-  return upstream(meaningOf(response), `the proxy answered ${status}${words}`);
+  const code = meaningOf(response);
+  // tinyproxy says 401, not 407, when the password is wrong.
+  return upstream(code, `the proxy answered ${status}${words}`, code === "auth" ? "auth" : "request");
 }
 
 function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = "request"): ProxyError {

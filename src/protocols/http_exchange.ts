@@ -53,6 +53,7 @@ export async function forward(
   try {
     way = await session.open("http", { ...asked, request: { ...asked.request, reuse } });
   } catch (failure) {
+    reuse?.conn.close();
     return await reply(client, request, session, (options) => refusedAnswer(failure as ProxyError, options));
   }
   return await new Exchange(client, request, place, asked, session, pool, way).run(reuse !== undefined);

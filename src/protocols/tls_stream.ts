@@ -11,7 +11,7 @@ import type { CloseNotifyGate } from "./tls_half_close.ts";
 
 const slabSize = 64 * 1024;
 const leastRoom = 16 * 1024;
-/** How long a TLS connection that we close may take to send what it still holds. */
+/** How long a connection that we close may take to send what it still holds. */
 const lingerMs = 5000;
 
 /** Carries TLS records over a connection, and watches whether the peer ended them as it should. */
@@ -101,6 +101,15 @@ export class ConnStream extends Duplex {
   /** A half-close is a close_notify and no FIN: a proxy on the way that loses half-closes would answer it by a close. */
   override _final(done: (error?: Error | null) => void): void {
     done();
+  }
+
+  /** TLS lets go of its carrier before what it wrote last, the close_notify, has gone out. */
+  override destroy(error?: Error): this {
+    if (error || this.destroyed || this.writableLength === 0) return super.destroy(error);
+    const timer = setTimeout(() => super.destroy(new Error("the peer takes no more bytes")), lingerMs);
+    this.once("close", () => clearTimeout(timer));
+    this.end(() => super.destroy());
+    return this;
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -198,7 +207,7 @@ export class TlsConn implements Conn {
     this.closeWrite().catch(() => {}).finally(() => {
       clearTimeout(timer);
       this.#stream.destroy();
-      this.#below.close();
+      this.#carrier.destroy();
     });
   }
 

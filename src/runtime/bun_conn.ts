@@ -34,7 +34,7 @@ export class BunConn implements Conn, Events {
   constructor(readonly socket: Socket<BunConn>, readonly outgoing?: Outgoing) {
     this.localAddr = endpoint(socket.localAddress, socket.localPort);
     this.remoteAddr = endpoint(socket.remoteAddress, socket.remotePort);
-    outgoing?.add(this.localAddr);
+    outgoing?.add(this.localAddr, this.remoteAddr);
     this.inbox = new Inbox(socket);
     socket.setNoDelay(true);
   }
@@ -95,7 +95,7 @@ export class BunConn implements Conn, Events {
   /** The socket is no more: by a reset, by the peer's FIN behind ours, or by ourselves. */
   closed(error: unknown): void {
     this.gone = true;
-    this.outgoing?.delete(this.localAddr);
+    this.outgoing?.delete(this.localAddr, this.remoteAddr);
     this.error = error ?? closed();
     // EPIPE is how a reset is told that came behind a FIN; what was read until then is the whole.
     const ended = error == null ? this.finished : (error as { code?: string }).code === "EPIPE";

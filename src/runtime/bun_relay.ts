@@ -121,7 +121,7 @@ class Pipe implements Events {
   /** The source is gone. What it sent before its FIN is still delivered; what was on its way to it is lost. */
   fail(error: unknown): void {
     const failure: RelayFailure = { side: this.direction === "up" ? "client" : "upstream", error };
-    if (this.#ended) return this.opposite.#lose(failure);
+    if (this.#ended) return this.opposite.#lose({ ...failure, late: true });
     // First told, then done: an abort comes back as a failure of the side that is aborted.
     this.over(failure);
     this.source.abort();

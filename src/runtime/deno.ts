@@ -19,7 +19,7 @@ class DenoConn implements Conn {
     const { localAddr, remoteAddr } = socket;
     this.localAddr = endpoint(localAddr.hostname, localAddr.port);
     this.remoteAddr = endpoint(remoteAddr.hostname, remoteAddr.port);
-    outgoing?.add(this.localAddr);
+    outgoing?.add(this.localAddr, this.remoteAddr);
     socket.setNoDelay(true);
   }
 
@@ -40,7 +40,7 @@ class DenoConn implements Conn {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.outgoing?.delete(this.localAddr);
+    this.outgoing?.delete(this.localAddr, this.remoteAddr);
     this.socket.close();
   }
 

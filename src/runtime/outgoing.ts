@@ -6,21 +6,26 @@
 import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint, Outgoing } from "../core/conn.ts";
 
-/** The local addresses of a server's outgoing connections. */
+/** A server's outgoing connections, by both ends: a client of this machine may well have the port of one of them. */
 export class OutgoingAddresses implements Outgoing {
-  readonly #addresses = new Set<string>();
+  readonly #connections = new Set<string>();
 
-  add(local: Endpoint): void {
-    this.#addresses.add(formatEndpoint(local));
+  add(local: Endpoint, remote: Endpoint): void {
+    this.#connections.add(pair(local, remote));
   }
 
-  delete(local: Endpoint): void {
-    this.#addresses.delete(formatEndpoint(local));
+  delete(local: Endpoint, remote: Endpoint): void {
+    this.#connections.delete(pair(local, remote));
   }
 
-  has(client: Endpoint): boolean {
-    return this.#addresses.has(formatEndpoint(client));
+  /** Whether a connection from `client` that was accepted at `here` is one of them. */
+  has(client: Endpoint, here: Endpoint): boolean {
+    return this.#connections.has(pair(client, here));
   }
+}
+
+function pair(from: Endpoint, to: Endpoint): string {
+  return `${formatEndpoint(from)} ${formatEndpoint(to)}`;
 }
 
 /** An address as a socket reports it; an IPv4 client of a dual-stack listener is an IPv4 client. */

@@ -5,9 +5,12 @@
  */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { writeFileSync } from "node:fs";
+import process from "node:process";
 import { after, before, test } from "node:test";
 import { fromUtf8 } from "../support/bytes.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
+import { command } from "../support/hopline.ts";
+import { start } from "../support/process.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { outcome } from "../support/traffic.ts";
 import { socks5 } from "../server/clients.ts";
@@ -146,4 +149,15 @@ test("SIGHUP without a file changes nothing", async () => {
   await proxy.said(/config\.reloaded/);
   await stillEchoes(live);
   (await tunnel(address))[Symbol.dispose]();
+});
+
+test("a signal that comes with the first line of the log is heeded", async () => {
+  const [runtime, ...before] = command;
+  await using daemon = start(runtime, [...before, "-L", "127.0.0.1:0"]);
+  let sent = false;
+  daemon.onError(() => {
+    if (!sent) process.kill(daemon.pid, "SIGTERM");
+    sent = true;
+  });
+  assertEquals(await daemon.exited, 0);
 });

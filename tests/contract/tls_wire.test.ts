@@ -15,9 +15,11 @@ import {
   ending,
   expectPattern,
   outcome,
+  pattern,
   readAll,
   readExactly,
   readText,
+  rest,
   send,
   writeText,
 } from "../support/traffic.ts";
@@ -240,6 +242,27 @@ test("a half-close does not end the connection below: a proxy on the way may los
   client.close();
   server.close();
 });
+
+for (const how of ["close", "closeWrite"] as const) {
+  test(`the close_notify gets through a slow connection, after ${how}`, async () => {
+    const [a, b] = memoryPair();
+    const slow = (conn: Conn): Conn => ({
+      ...bound(conn),
+      write: async (p) => {
+        await rest(20);
+        await conn.write(p);
+      },
+    });
+    const [client, server] = await secured([slow(a), slow(b)], 2);
+    await server.closeWrite();
+    assertEquals(await readText(client), "");
+    const sending = (async () => {
+      for (const piece of pattern(100_000)) await client.write(piece);
+      await client[how]();
+    })();
+    await Promise.all([sending, expectPattern(server, 100_000)]);
+  });
+}
 
 test("close with data that the peer does not read gives up in the end", async () => {
   const [client, server] = await secured(memoryPair());

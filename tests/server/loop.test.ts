@@ -4,13 +4,17 @@
  * @module
  */
 import { assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
 import { test } from "node:test";
+import { command, root } from "../support/hopline.ts";
+import { must } from "../support/process.ts";
 import { freePort } from "../support/temporary.ts";
 import { rest } from "../support/traffic.ts";
 import { clients, http, httpAnswer, socks5 } from "./clients.ts";
 import { serving } from "./serving.ts";
 import { Wire } from "./wire.ts";
 
+const runtime = "Bun" in globalThis ? [command[0]] : [command[0], "run", "-A", "--no-prompt"];
 const target = { hostname: "127.0.0.1", port: 9 };
 
 for (const scheme of ["http", "socks5", "socks4"]) {
@@ -84,6 +88,15 @@ test("a port forward to itself and a request for the listener's own port are ref
   assertEquals(await socks5.answer(wire), 0);
   wire.send(http.ask(target));
   assertEquals((await httpAnswer(wire)).status, 508);
+});
+
+test("a client that has the port of one of our own connections is no loop", async () => {
+  // Few ports, so that clients and our own connections have them in common; they differ in where they lead.
+  const ports = "ip link set lo up && echo 40000 40063 > /proc/sys/net/ipv4/ip_local_port_range";
+  const program = [...runtime, join(root, "tests", "server", "loop_ports.ts")].map((word) => `'${word}'`)
+    .join(" ");
+  const { stdout } = await must("unshare", ["-n", "sh", "-c", `${ports} && exec ${program}`], { cwd: root });
+  assertEquals(String(stdout), "0 refused\n");
 });
 
 test("a server that is another one's hop is no loop", async () => {

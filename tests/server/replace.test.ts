@@ -7,7 +7,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { after, before, test } from "node:test";
 import { type ConfigInput, ListenError, type Server } from "../../mod.ts";
-import { validateConfig } from "../../src/config/load.ts";
 import { fromUtf8 } from "../support/bytes.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
 import { freePort } from "../support/temporary.ts";
@@ -22,8 +21,7 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-const replace = async (server: Server, config: ConfigInput) =>
-  await server.replace(await validateConfig(config));
+const replace = async (server: Server, config: ConfigInput) => await server.replace(config);
 
 async function tunnel(at: { hostname: string; port: number }): Promise<Wire> {
   const wire = await Wire.to(at);

@@ -24,6 +24,8 @@ export interface HopSettings {
   readonly resolve?: "local";
   /** Tells the hop of {@linkcode Context.client} first, in this version of the PROXY protocol. */
   readonly proxyProtocol?: 1 | 2;
+  /** `"absolute"`, for an HTTP proxy: requests for port 80 go to it in absolute form instead of by CONNECT. */
+  readonly forward?: "absolute";
   /** Milliseconds that the hop's handshake may take. Default: 10,000. */
   readonly timeout?: number;
 }

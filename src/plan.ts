@@ -92,6 +92,7 @@ function makeService(
     via,
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
+    forwarded: listener.forwarded ?? false,
   };
 }
 

@@ -9,14 +9,15 @@ import type { Network } from "./core/direct.ts";
 import { type Hop, layered, resolvingHop, tunnelHop } from "./core/dialer.ts";
 import type { Handshake } from "./core/handshake.ts";
 import type { Inbound } from "./core/serve.ts";
-import { basic, connect as httpConnect, httpConnect as httpInbound } from "./protocols/http_connect.ts";
+import { basic, connect as httpConnect } from "./protocols/http_connect.ts";
+import { httpProxy } from "./protocols/http_proxy.ts";
 import { connect as socks4Connect, socks4 } from "./protocols/socks4.ts";
 import { connect as socks5Connect, socks5 } from "./protocols/socks5.ts";
 import { proxyProtocolLayer, type ProxyProtocolVersion } from "./protocols/proxy_protocol.ts";
 import { type TlsClientOptions, tlsLayer } from "./protocols/tls.ts";
 
 /** What listeners speak, in the order in which it is sniffed. */
-export const inbound = { socks5, socks4, http: httpInbound } satisfies Record<string, Inbound>;
+export const inbound = { socks5, socks4, http: httpProxy } satisfies Record<string, Inbound>;
 
 /** A protocol that clients may speak. */
 export type InboundName = keyof typeof inbound;
@@ -35,6 +36,8 @@ export interface HopOptions {
   readonly password?: string;
   /** `local` resolves names here; otherwise they travel to the hop unresolved. */
   readonly resolve?: "local";
+  /** `absolute` sends requests of HTTP for port 80 in absolute-form; everything else goes by CONNECT. */
+  readonly forward?: "absolute";
   /** Milliseconds that the hop may take, TLS and handshake together. */
   readonly timeout?: number;
 }
@@ -43,13 +46,16 @@ type Request = (target: Endpoint) => Handshake<unknown>;
 
 /** How each kind of hop is asked for a tunnel. */
 const requests = {
-  http: ({ username, password = "" }): Request => (target) =>
-    httpConnect(target, username === undefined ? undefined : basic(username, password)),
+  http: (options): Request => (target) => httpConnect(target, credentials(options)),
   socks5: ({ username, password = "" }): Request => (target) =>
     socks5Connect(target, username === undefined ? undefined : { username, password }),
   socks4a: ({ username }): Request => (target) => socks4Connect(target, username),
   socks4: ({ username }): Request => (target) => socks4Connect(target, username),
 } satisfies Record<string, (options: Omit<HopOptions, "protocol">) => Request>;
+
+function credentials({ username, password = "" }: Pick<HopOptions, "username" | "password">) {
+  return username === undefined ? undefined : basic(username, password);
+}
 
 /** A protocol that hops may speak. */
 export type HopProtocol = keyof typeof requests;
@@ -63,6 +69,7 @@ export function makeHop(options: HopOptions, resolve: Network["resolve"], fallba
     layer: layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls)),
     handshake: requests[protocol](options),
     timeout: options.timeout ?? fallback,
+    absolute: options.forward && { authorization: credentials(options)?.first() },
   });
   if (protocol === "socks4") return resolvingHop(hop, resolve, [4]);
   return options.resolve === "local" ? resolvingHop(hop, resolve, [4, 6]) : hop;

@@ -40,6 +40,7 @@ export class Server implements AsyncDisposable {
   readonly #options: ServerOptions;
   readonly #sessions = new Set<Promise<void>>();
   readonly #clients = new Map<string, number>();
+  #draining = new AbortController();
   readonly #stopping = new AbortController();
   readonly #house: House;
   /** Where the server's events go. */
@@ -60,6 +61,7 @@ export class Server implements AsyncDisposable {
       instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
       join: runtime.join,
+      draining: () => this.#draining.signal,
       stopping: this.#stopping.signal,
       admit: (client) => this.#admit(client),
       outgoing: new OutgoingAddresses(),
@@ -102,6 +104,8 @@ export class Server implements AsyncDisposable {
       throw error;
     }
     for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
+    this.#draining.abort();
+    this.#draining = new AbortController();
     this.#plan = plan;
     this.#open = open;
     this.log = this.#options.log ?? lineLog(plan.log);
@@ -118,6 +122,7 @@ export class Server implements AsyncDisposable {
   /** Stops accepting, lets live tunnels finish for up to `drain` milliseconds, then ends them. */
   async close(drain: number = this.#plan.drain): Promise<void> {
     this.#closing = true;
+    this.#draining.abort();
     for (const { listener } of this.#open.values()) listener.close();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise((resolve) => timer = setTimeout(resolve, drain));

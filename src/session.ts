@@ -14,7 +14,8 @@ import {
 import type { Dialer } from "./core/dialer.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { deadline, drive } from "./core/handshake.ts";
-import type { Join, RelayLimits } from "./core/relay.ts";
+import { linger } from "./core/linger.ts";
+import type { Join } from "./core/relay.ts";
 import {
   type Destination,
   forwardRequest,
@@ -25,6 +26,7 @@ import {
   type Session,
   sniff,
   type Target,
+  type Timeouts,
   type TunnelRequest,
   type Way,
 } from "./core/serve.ts";
@@ -54,7 +56,9 @@ export interface Service {
   /** The names of the hops, for the log. */
   readonly via: readonly string[];
   readonly maxBytes: number;
-  readonly timeouts: RelayLimits & { readonly handshake: number };
+  readonly timeouts: Timeouts;
+  /** Forwarded requests say whom they are for. */
+  readonly forwarded: boolean;
 }
 
 /** What all sessions of a server share. */
@@ -65,6 +69,8 @@ export interface House {
   /** The next number for a line of the log. */
   nextId(): number;
   readonly join?: Join;
+  /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */
+  draining(): AbortSignal;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: AbortSignal;
   /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
@@ -83,6 +89,10 @@ class ClientSession implements Session {
   readonly gate: Gate;
   client: Client;
   readonly maxBytes: number;
+  readonly timeouts: Timeouts;
+  readonly draining: AbortSignal;
+  readonly stopping: AbortSignal;
+  readonly forwarded: boolean;
   readonly #started = performance.now();
   readonly #handshakeDone: () => void;
 
@@ -94,6 +104,10 @@ class ClientSession implements Session {
     this.gate = service.gate;
     this.client = { source: conn.remoteAddr ?? undefined, destination: conn.localAddr ?? undefined };
     this.maxBytes = service.maxBytes;
+    this.timeouts = service.timeouts;
+    this.forwarded = service.forwarded;
+    this.draining = house.draining();
+    this.stopping = house.stopping;
     const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
     this.handshake = ctx;
     this.#handshakeDone = done;
@@ -106,7 +120,7 @@ class ClientSession implements Session {
       if (target === undefined) await this.#sniff(conn, candidates, within);
       else await this.#forward(conn, candidates, target);
     } catch (error) {
-      this.#rejected(error);
+      this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
     } finally {
       this.#handshakeDone();
       this.conn.close();
@@ -178,10 +192,10 @@ class ClientSession implements Session {
   }
 
   /** What went wrong before there was a tunnel to speak of. */
-  #rejected(error: unknown): void {
+  refused(error: ProxyError): void {
     const { house, service } = this;
     if (house.stopping.aborted) return;
-    const failure = asProxyError(error, { code: "closed", side: "client", stage: "request" }).at(0, "client");
+    const failure = error.at(0, "client");
     const silent = failure.code === "closed" && failure.side === "client";
     house.log(silent ? "debug" : "warn", "tunnel.failed", {
       id: house.nextId(),
@@ -202,29 +216,4 @@ async function answer(conn: BufferedConn, bytes: Uint8Array): Promise<void> {
     return; // the client has gone; there is nobody to tell
   }
   await linger(conn);
-}
-
-const lingerMs = 1000;
-const lingerBytes = 256 * 1024;
-
-/**
- * Ends our side and reads the client's away, within bounds: closing a socket that holds unread bytes makes the kernel
- * send a reset, which can overtake the answer.
- */
-async function linger(conn: BufferedConn): Promise<void> {
-  const timer = setTimeout(() => conn.close(), lingerMs);
-  try {
-    await conn.closeWrite();
-    const sink = new Uint8Array(4096);
-    for (let read = 0; read < lingerBytes;) {
-      const n = await conn.read(sink);
-      if (n === null) break;
-      read += n;
-    }
-  } catch {
-    // it is gone
-  } finally {
-    clearTimeout(timer);
-    conn.close();
-  }
 }

@@ -39,6 +39,8 @@ function hopObject(read: ReadText) {
     password: secret(read).optional().describe('The password for the hop, or { "file": "path" }.'),
     resolve: z.literal("local").optional()
       .describe("Look names up here instead of passing them on to the hop."),
+    forward: z.literal("absolute").optional()
+      .describe("Send HTTP requests for port 80 to this HTTP proxy in absolute form instead of by CONNECT."),
     timeout: duration().optional()
       .describe("How long to wait for this hop, instead of timeouts.connect, as in 5s."),
   }).transform(({ protocol: scheme, address, tls: options, ...rest }, ctx) => {
@@ -48,6 +50,12 @@ function hopObject(read: ReadText) {
     checkCredentials(protocol, rest, ctx);
     if (protocol === "http" && tls?.alpn.includes("h2")) {
       report(ctx, unsupported('HTTP/2 ("h2")'), ["tls", "alpn"]);
+    }
+    if (rest.forward !== undefined && protocol !== "http") {
+      report(ctx, "only an HTTP proxy can be asked in absolute form", ["forward"]);
+    }
+    if (rest.forward !== undefined && rest.resolve !== undefined) {
+      report(ctx, "requests in absolute form carry the name itself: leave `resolve` out", ["resolve"]);
     }
     const defaultPort = tls === undefined ? port : 443;
     const hop = { protocol, address: { ...address, port: address.port || defaultPort }, ...rest };

@@ -41,6 +41,8 @@ function listenerObject(read: ReadText) {
       .describe("Who may use it. Default: everybody who can reach it."),
     open: z.boolean().default(false)
       .describe("Let everybody in who can reach a listener off the loopback."),
+    forwarded: z.boolean().optional()
+      .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
     target: target(read).optional().describe("Where every connection goes (a port forward)."),
     proxyProtocol: z.strictObject({
       trusted: z.array(parsed(parseCidr)).min(1)

@@ -38,6 +38,7 @@ export interface HopUrl {
     insecure?: boolean;
   };
   resolve?: "local";
+  forward?: "absolute";
   timeout?: string;
   proxyProtocol?: 1 | 2;
 }
@@ -50,6 +51,7 @@ export interface ListenerUrl {
   tls?: { certificate?: string; key?: string; clientCa?: string; required?: boolean };
   users?: { username: string; password: string }[];
   open?: boolean;
+  forwarded?: boolean;
   proxyProtocol?: { trusted: string[] };
   sni?: boolean | { port?: number };
 }

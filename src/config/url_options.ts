@@ -29,6 +29,7 @@ export const hopOptions: Options = {
   alpn: { path: ["tls", "alpn"], read: (value) => value.split(",") },
   insecure: { path: ["tls", "insecure"], read: flag },
   resolve: { path: ["resolve"], read: text },
+  forward: { path: ["forward"], read: text },
   timeout: { path: ["timeout"], read: text },
   "proxy-protocol": { path: ["proxyProtocol"], read: numberOr },
 };
@@ -39,6 +40,7 @@ export const listenerOptions: Options = {
   key: { path: ["tls", "key"], read: text },
   "client-ca": { path: ["tls", "clientCa"], read: text },
   open: { path: ["open"], read: flag },
+  forwarded: { path: ["forwarded"], read: flag },
   "proxy-protocol": { path: ["proxyProtocol", "trusted"], read: (value) => value.split(",") },
   port: { path: ["sni", "port"], read: numberOr },
 };

@@ -4,10 +4,10 @@
  * @module
  */
 import type { BufferedConn, Client, Conn, Context, Endpoint } from "./conn.ts";
-import type { Layer } from "./dialer.ts";
+import type { Forwarding, Layer } from "./dialer.ts";
 import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
-import type { RelayResult } from "./relay.ts";
+import type { RelayLimits, RelayResult } from "./relay.ts";
 
 /** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
 export type Verdict = "yes" | "no" | "more";
@@ -38,10 +38,24 @@ export interface Session {
   client: Client;
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
+  readonly timeouts: Timeouts;
+  /** Aborts when the connection is to end once what is under way is done. */
+  readonly draining: AbortSignal;
+  /** Aborts when the server ends what is under way. */
+  readonly stopping: AbortSignal;
+  /** Tell servers whom a request is forwarded for (RFC 7239). */
+  readonly forwarded: boolean;
   /** Dials a target for the client. @throws ProxyError, which has been logged */
   open(protocol: string, destination: Destination): Promise<Way>;
+  /** Logs a request that was refused before anything was opened for it. */
+  refused(error: ProxyError): void;
   /** Opens a way, answers in the client's protocol, and relays. */
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
+}
+
+/** How long a client is waited for, in milliseconds. */
+export interface Timeouts extends RelayLimits {
+  readonly handshake: number;
 }
 
 /** Where a client wants to go. */
@@ -51,11 +65,31 @@ export interface Destination {
   readonly user?: string;
   /** What goes around the connection to the target before it is the client's. */
   readonly layer?: Layer;
+  /** For one request of HTTP instead of a tunnel. */
+  readonly request?: {
+    readonly method: string;
+    /** The last hop may be asked for it in absolute form, in the place of a tunnel. */
+    readonly absolute: boolean;
+    /** An open way that an earlier request to the same target has left. */
+    readonly reuse?: Line;
+  };
+}
+
+/** What leads to a target. */
+export interface Line {
+  readonly conn: BufferedConn;
+  /** Present when it leads to a proxy that takes requests in absolute form. */
+  readonly proxy?: Forwarding;
 }
 
 /** An open way to a target; it is counted, and logged when it is closed. */
 export interface Way {
-  readonly conn: Conn;
+  readonly line: Line;
+  readonly conn: BufferedConn;
+  /** The status that a request was answered with, for the log. */
+  status?: number;
+  /** Dials again, where a line that was reused turned out to be dead. @throws ProxyError, which has been logged */
+  renew(): Promise<void>;
   /** Relays until both directions have ended, and closes. */
   relay(client: Conn): Promise<void>;
   /** Closes, for a handler that moved the bytes itself. */

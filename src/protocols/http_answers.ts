@@ -74,26 +74,46 @@ export function meaningOf({ status, fields }: ResponseHead): ErrorCode {
   return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
 }
 
-/** The answer to a tunnel that failed: it names the hop, the stage and the cause. */
-export function refusedAnswer({ code, hop, label, stage, message }: ProxyError): Uint8Array {
-  const [status, type] = ANSWER[code];
-  const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
-  return answer(status, type, `${place}: ${message}`);
+/** The status that a failure is answered with. */
+export function statusOf({ code }: ProxyError): number {
+  return ANSWER[code][0];
 }
 
-/** A whole error response; the connection ends behind it. */
-export function answer(status: number, error: string | undefined, message: string): Uint8Array {
+/** The answer to a tunnel or request that failed: it names the hop, the stage and the cause. */
+export function refusedAnswer(error: ProxyError, options?: AnswerOptions, instead?: number): Uint8Array {
+  const { code, hop, label, stage, message } = error;
+  const [status, type] = ANSWER[code];
+  const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
+  return answer(instead ?? status, type, `${place}: ${message}`, options);
+}
+
+/** How an answer ends. */
+export interface AnswerOptions {
+  /** The connection is good for another request. */
+  readonly keep?: boolean;
+  /** It answers HEAD: what would be the body is left out. */
+  readonly headOnly?: boolean;
+}
+
+/** A whole error response; the connection ends behind it, unless it is to be kept. */
+export function answer(
+  status: number,
+  error: string | undefined,
+  message: string,
+  { keep = false, headOnly = false }: AnswerOptions = {},
+): Uint8Array {
   const body = new TextEncoder().encode(`${message}\n`);
   const fields: Field[] = [
     ["Content-Type", "text/plain; charset=utf-8"],
     ["Content-Length", String(body.length)],
-    ["Connection", "close"],
   ];
+  if (!keep) fields.push(["Connection", "close"]);
   if (status === 407) fields.push(["Proxy-Authenticate", 'Basic realm="hopline", charset="UTF-8"']);
   if (status === 405) fields.push(["Allow", "CONNECT"]);
   const kind = error === undefined ? "" : `; error=${error}`;
   fields.push(["Proxy-Status", `hopline${kind}; details=${structuredString(message)}`]);
   const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, fields);
+  if (headOnly) return head;
   const whole = new Uint8Array(head.length + body.length);
   whole.set(head);
   whole.set(body, head.length);

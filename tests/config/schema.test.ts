@@ -339,6 +339,17 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "listeners[1].protocols: a port forward (`target`) speaks no protocol of its own; leave `protocols` out",
     "listeners[1].users: a port forward (`target`) cannot ask for a user; leave `users` out",
   ]],
+  ["requests in absolute form where there can be none", {
+    hops: {
+      a: "socks5://h?forward=absolute",
+      b: { protocol: "http", address: "h", forward: "absolute", resolve: "local" },
+      c: "http://h?forward=relative",
+    },
+  }, [
+    "hops.a: forward: only an HTTP proxy can be asked in absolute form",
+    "hops.b.resolve: requests in absolute form carry the name itself: leave `resolve` out",
+    'hops.c: forward: expected "absolute", found "relative"',
+  ]],
   ["users nobody can be", {
     listeners: [{
       address: "127.0.0.1:1",
@@ -441,7 +452,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "log.lvl: unknown key `lvl`; known are `level`, `format`",
     "listeners[0].user: unknown key `user`; did you mean `users`?",
     "listeners[0].tls.cert: unknown key `cert`; did you mean `certificate`?",
-    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `proxyProtocol`, `username`, `password`, `resolve`, `timeout`",
+    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `proxyProtocol`, `username`, `password`, `resolve`, `forward`, `timeout`",
   ]],
 ];
 

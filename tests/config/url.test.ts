@@ -44,6 +44,7 @@ const hops: Record<string, HopUrl> = {
         insecure: true,
       },
     },
+  "http://h?forward=absolute": { protocol: "http", address: "h:80", forward: "absolute" },
   "socks5://h?resolve=local&timeout=5s": {
     protocol: "socks5",
     address: "h:1080",
@@ -86,6 +87,7 @@ const listeners: Record<string, ListenerUrl> = {
     address: "[::]:1",
     proxyProtocol: { trusted: ["10.0.0.0/8", "::1"] },
   },
+  "127.0.0.1:1?forwarded=true": { address: "127.0.0.1:1", forwarded: true },
   "tcp://:2222/host:22": { address: "[::]:2222", target: "host:22" },
   "tcp://127.0.0.1:2222/[::1]:22": { address: "127.0.0.1:2222", target: "[::1]:22" },
   "tcp+tls://:1/h:2?cert=c&key=k": {

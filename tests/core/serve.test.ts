@@ -119,10 +119,17 @@ test("after sniffing the signal has no say over the connection", async () => {
 class FakeSession implements Session {
   readonly handshake = background;
   client: Client = {};
+  readonly timeouts = { handshake: 1000, idle: 1000, halfClosed: 1000 };
+  readonly draining = background.signal;
+  readonly stopping = background.signal;
+  readonly forwarded = false;
   tunnels: [rest: string, protocol: string, request: TunnelRequest][] = [];
   constructor(readonly gate: Gate, readonly maxBytes: number) {}
   open(): Promise<never> {
     throw new Error("opening is the tunnel's business");
+  }
+  refused(): void {
+    throw new Error("refusing is the server's business");
   }
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
     this.tunnels.push([fromUtf8(conn.buffered), protocol, request]);

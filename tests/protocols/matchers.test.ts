@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { BufferedConn } from "../../src/core/conn.ts";
 import { background, deadline } from "../../src/core/handshake.ts";
 import { decide, sniff, type Verdict } from "../../src/core/serve.ts";
-import { httpConnect } from "../../src/protocols/http_connect.ts";
+import { httpProxy } from "../../src/protocols/http_proxy.ts";
 import { socks4 } from "../../src/protocols/socks4.ts";
 import { socks5 } from "../../src/protocols/socks5.ts";
 import { tlsMatcher } from "../../src/protocols/tls.ts";
@@ -22,7 +22,7 @@ const candidates: { matcher: { name: string; match(head: Uint8Array): Verdict } 
   tls,
   socks5,
   socks4,
-  httpConnect,
+  httpProxy,
 ];
 const name = (found: typeof candidates[number] | "more" | "none") =>
   typeof found === "string" ? found : found.matcher.name;

@@ -39,9 +39,10 @@ test("200 mixed exchanges leave no descriptor behind", async () => {
     for (let at = 0; at < n; at += 5) await Promise.all(Array.from({ length: 5 }, round));
   };
   await rounds(5);
+  // A client that resets at once may be gone before it is accepted: only the other five of each round are sure.
   await eventually(
-    "rest",
-    () => hopline.entries.filter(({ event }) => event.startsWith("tunnel.")).length >= 30 || undefined,
+    "the log of the first rounds",
+    () => hopline.entries.filter(({ event }) => event.startsWith("tunnel.")).length >= 25 || undefined,
   );
   await new Promise((resolve) => setTimeout(resolve, 1200));
   const before = descriptors();

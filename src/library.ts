@@ -22,6 +22,10 @@ export interface HopSettings {
   readonly password?: string;
   /** `"local"` resolves names here; otherwise they travel to the hop unresolved. */
   readonly resolve?: "local";
+  /** Tells the hop of {@linkcode Context.client} first, in this version of the PROXY protocol. */
+  readonly proxyProtocol?: 1 | 2;
+  /** `"absolute"`, for an HTTP proxy: requests for port 80 go to it in absolute form instead of by CONNECT. */
+  readonly forward?: "absolute";
   /** Milliseconds that the hop's handshake may take. Default: 10,000. */
   readonly timeout?: number;
 }
@@ -133,7 +137,7 @@ export function http(address: string | Endpoint, settings: HopSettings = {}): Ho
  */
 export function h2(
   address: string | Endpoint,
-  settings: HopSettings & { readonly tls?: TlsClientOptions } = {},
+  settings: Omit<HopSettings, "forward" | "proxyProtocol"> & { readonly tls?: TlsClientOptions } = {},
 ): Hop {
   return hop("h2", address, 443, settings);
 }

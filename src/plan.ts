@@ -4,14 +4,25 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import type { Endpoint } from "./core/conn.ts";
-import { type Dialer, fold, limited } from "./core/dialer.ts";
+import { cidrContains } from "./core/cidr.ts";
+import { BufferedConn, type Endpoint } from "./core/conn.ts";
+import { type Dialer, fold, type Layer, layered, limited, limitedLayer } from "./core/dialer.ts";
 import { directDialer, type Network } from "./core/direct.ts";
-import { ProxyError } from "./core/errors.ts";
-import type { Handler } from "./core/serve.ts";
-import { type Config, type HopConfig, type ListenerConfig, theChain } from "./config/schema.ts";
+import { asProxyError, ProxyError } from "./core/errors.ts";
+import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
+import { Certificates } from "./certificates.ts";
+import {
+  type Config,
+  type HopConfig,
+  type ListenerConfig,
+  type TargetConfig,
+  theChain,
+} from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
-import { tlsHandler, tlsMatcher, tlsRefusal, TlsTerminator } from "./protocols/tls.ts";
+import type { Log } from "./log.ts";
+import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
+import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
+import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
 import { calledInConfig, hopLabel, httpVersions, inbound, type InboundName, makeHop } from "./registry.ts";
 import type { Candidate, Service } from "./session.ts";
 
@@ -23,15 +34,24 @@ export interface Plan {
   readonly log: Config["log"];
 }
 
-/** Makes a plan, in force until `retired` aborts; `dialer` stands in for the configured chain. */
-export function makePlan(config: Config, network: Network, retired: AbortSignal, dialer?: Dialer): Plan {
+/**
+ * Makes a plan, in force until `retired` aborts; `dialer` stands in for the configured chain. What happens to
+ * certificates later is logged.
+ */
+export function makePlan(
+  config: Config,
+  network: Network,
+  log: Log,
+  retired: AbortSignal,
+  dialer?: Dialer,
+): Plan {
   const chain = dialer === undefined ? theChain(config) : null;
   const way = dialer ?? chainDialer(chain?.hops ?? [], network, config.timeouts, retired);
   const via = (chain?.hops ?? []).map((hop) => hop.name ?? hopLabel(hop));
   return {
     listeners: config.listeners.map((listener) => ({
       address: listener.address,
-      service: makeService(listener, way, via, config, retired),
+      service: makeService(listener, way, via, config, log, retired),
     })),
     limits: config.limits,
     drain: config.timeouts.drain,
@@ -56,41 +76,111 @@ function makeService(
   dialer: Dialer,
   via: readonly string[],
   config: Config,
+  log: Log,
   retired: AbortSignal,
 ): Service {
-  const { target, tls, users } = listener;
-  const spoken = speak(listener.protocols);
-  const [options] = tls ?? [];
-  const http = target === undefined && (listener.protocols?.includes("http") ?? true);
-  const alpn = http ? httpVersions : undefined;
-  const terminator = options &&
-    { matcher: tlsMatcher, handler: tlsHandler(new TlsTerminator({ ...options, alpn })) };
-  const { idle, halfClosed, handshake } = config.timeouts;
+  const { proxyProtocol, target, tls, users } = listener;
+  const { idle, halfClosed, handshake, connect } = config.timeouts;
+  const protocols = protocolsOf(listener);
+  const spoken = protocols.length === 0 ? [] : speak(protocols);
+  const inTls = tlsCandidate(listener, protocols, connect, log);
   return {
     listener: formatEndpoint(listener.address),
     gate: makeGate(users),
-    target,
+    target: target && makeTarget(target, connect),
+    trusts: proxyProtocol &&
+      ((peer) => proxyProtocol.trusted.some((cidr) => cidrContains(cidr, peer.hostname))),
     candidates: target !== undefined
-      ? (terminator ? [terminator] : [])
-      : terminator === undefined
+      ? (inTls ? [inTls] : [])
+      : inTls === undefined
       ? [...spoken, refusing(tlsMatcher, () => tlsRefusal, "this listener does not speak TLS")]
-      : options.required
-      ? [terminator, ...speak([], "this listener requires TLS")]
-      : [terminator, ...spoken],
+      : tls?.some(({ required }) => required)
+      ? [inTls, ...speak([], "this listener requires TLS")]
+      : [inTls, ...spoken],
     within: spoken,
     dialer,
     retired,
     via,
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
+    forwarded: listener.forwarded ?? false,
+  };
+}
+
+/** What a listener speaks; one that leads to servers is no proxy besides, unless it says so. */
+function protocolsOf({ protocols, sni, target, tls }: ListenerConfig): readonly InboundName[] {
+  if (target !== undefined) return [];
+  const ingress = sni !== undefined || tls?.some((one) => one.target !== undefined);
+  return protocols ?? (ingress ? [] : Object.values(calledInConfig));
+}
+
+/** What becomes of TLS: passed on by name, terminated, or neither. */
+function tlsCandidate(
+  { sni, tls }: ListenerConfig,
+  protocols: readonly InboundName[],
+  timeout: number,
+  log: Log,
+): Candidate | undefined {
+  if (sni === undefined && tls === undefined) return undefined;
+  // What goes on to a target is spoken there; we have no say in it.
+  const alpn = protocols.includes("http") ? httpVersions : undefined;
+  const certificates = tls &&
+    new Certificates(tls.map((one) => one.target === undefined ? { ...one, alpn } : one), log);
+  const targets = (tls ?? []).map(({ target }) => target && makeTarget(target, timeout));
+  const handler = tlsByName({
+    passOn: sni && {
+      port: sni.port,
+      layer: targetLayer(sni, timeout),
+      passes: async (name) =>
+        sni.names?.some((pattern) => nameMatches(pattern, name, "any")) ??
+          await certificates?.find(name) === undefined,
+    },
+    terminator: certificates && (async (name) => {
+      const { index, terminator } = await certificates.choose(name);
+      const target = targets[index];
+      return target === undefined ? tlsHandler(terminator) : forwarding(tlsHandler(terminator), target);
+    }),
+  });
+  return { matcher: tlsMatcher, handler };
+}
+
+/** Peels a layer; what is inside goes to the target. */
+function forwarding(peel: Handler, target: Target): Handler {
+  return {
+    handle: (conn, session) =>
+      peel.handle(conn, session, async (inner) => {
+        await session.tunnel(BufferedConn.of(inner), "tcp", forwardRequest(target));
+      }),
+  };
+}
+
+function makeTarget(target: TargetConfig, timeout: number): Target {
+  return { address: target.address, layer: targetLayer(target, timeout) };
+}
+
+/** What goes around a connection to a target: who the client is, then TLS. */
+function targetLayer(
+  { proxyProtocol, tls }: Pick<TargetConfig, "proxyProtocol" | "tls">,
+  timeout: number,
+): Layer | undefined {
+  const layer = layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls));
+  if (layer === undefined) return undefined;
+  const limited = limitedLayer(layer, timeout);
+  return async (conn, server, ctx) => {
+    try {
+      return await limited(conn, server, ctx);
+    } catch (error) {
+      const failure = asProxyError(error, { code: "closed", side: "upstream", stage: "connect" });
+      throw failure.at(0, `target (${formatEndpoint(server)})`);
+    }
   };
 }
 
 /** Every protocol: those that are allowed are served, the others answered in their own words. */
-function speak(allowed?: readonly InboundName[], why = "this listener does not speak"): Candidate[] {
+function speak(allowed: readonly InboundName[], why = "this listener does not speak"): Candidate[] {
   return Object.entries(inbound).map(([key, { matcher, handler, unwelcome }]) => {
     const name = calledInConfig[key as keyof typeof inbound];
-    if (allowed === undefined || allowed.includes(name)) return { matcher, handler };
+    if (allowed.includes(name)) return { matcher, handler };
     const reason = why.endsWith("speak") ? `${why} ${name}; it speaks ${allowed.join(", ")}` : why;
     return refusing(matcher, unwelcome, reason);
   });

@@ -6,19 +6,21 @@
 import { formatEndpoint } from "./core/address.ts";
 import type { Endpoint } from "./core/conn.ts";
 import type { Network } from "./core/direct.ts";
-import { type Hop, resolvingHop, tunnelHop } from "./core/dialer.ts";
+import { type Hop, layered, resolvingHop, tunnelHop } from "./core/dialer.ts";
 import type { Handshake } from "./core/handshake.ts";
 import type { Inbound } from "./core/serve.ts";
 import { h2Hop } from "./protocols/h2_hop.ts";
 import { h2 } from "./protocols/h2_server.ts";
 import { anonymous, type Authenticator, basic } from "./protocols/http_challenges.ts";
-import { connect as httpConnect, httpConnect as httpInbound } from "./protocols/http_connect.ts";
+import { connect as httpConnect } from "./protocols/http_connect.ts";
+import { httpProxy } from "./protocols/http_proxy.ts";
 import { connect as socks4Connect, socks4 } from "./protocols/socks4.ts";
 import { connect as socks5Connect, socks5 } from "./protocols/socks5.ts";
+import { proxyProtocolLayer, type ProxyProtocolVersion } from "./protocols/proxy_protocol.ts";
 import { type TlsClientOptions, tlsLayer } from "./protocols/tls.ts";
 
 /** What listeners speak, in the order in which it is sniffed. */
-export const inbound = { socks5, socks4, h2, http: httpInbound } satisfies Record<string, Inbound>;
+export const inbound = { socks5, socks4, h2, http: httpProxy } satisfies Record<string, Inbound>;
 
 /** A protocol as a listener's configuration names it: HTTP means all versions of it. */
 export type InboundName = Exclude<keyof typeof inbound, "h2">;
@@ -42,10 +44,14 @@ export interface HopOptions {
   readonly address: Endpoint;
   /** TLS around the hop's protocol. */
   readonly tls?: TlsClientOptions;
+  /** The version of the PROXY protocol in which the hop is told of the client, before TLS. */
+  readonly proxyProtocol?: ProxyProtocolVersion;
   readonly username?: string;
   readonly password?: string;
   /** `local` resolves names here; otherwise they travel to the hop unresolved. */
   readonly resolve?: "local";
+  /** `absolute` sends requests of HTTP for port 80 in absolute-form; everything else goes by CONNECT. */
+  readonly forward?: "absolute";
   /** Milliseconds that the hop may take, TLS and handshake together. */
   readonly timeout?: number;
 }
@@ -75,23 +81,28 @@ export function makeHop(
   fallback: number,
   retired?: AbortSignal,
 ): Hop {
-  const { protocol } = options;
+  const { protocol, address, tls, proxyProtocol } = options;
   const timeout = options.timeout ?? fallback;
   const hop = sharedHop(options, timeout, retired) ?? tunnelHop({
     label: hopLabel(options),
-    server: options.address,
-    layer: options.tls && tlsLayer(options.tls),
+    server: address,
+    layer: layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls)),
     handshake: requests[protocol](options),
     timeout,
+    absolute: options.forward && { authorization: authenticator(options).first() },
   });
   if (protocol === "socks4") return resolvingHop(hop, resolve, [4]);
   return options.resolve === "local" ? resolvingHop(hop, resolve, [4, 6]) : hop;
 }
 
-/** A hop that may speak HTTP/2: `h2`, or HTTP inside TLS unless its ALPN names leave that out. */
+/**
+ * A hop that may speak HTTP/2: `h2`, or HTTP inside TLS unless its ALPN names leave that out. A client that
+ * the hop is told of shares no connection, nor does a request in absolute form.
+ */
 function sharedHop(options: HopOptions, timeout: number, retired?: AbortSignal): Hop | undefined {
-  const { protocol, tls } = options;
+  const { protocol, tls, proxyProtocol, forward } = options;
   if (protocol !== "h2" && (protocol !== "http" || tls === undefined)) return undefined;
+  if (proxyProtocol !== undefined || forward !== undefined) return undefined;
   const alpn = tls?.alpn?.length ? tls.alpn : protocol === "h2" ? ["h2"] : httpVersions;
   if (!alpn.includes("h2")) return undefined;
   return h2Hop({

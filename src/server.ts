@@ -59,6 +59,7 @@ export class Server implements AsyncDisposable {
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
+      instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
       join: runtime.join,
       stopping: this.#stopping.signal,
@@ -87,7 +88,7 @@ export class Server implements AsyncDisposable {
    */
   async replace(config: Config): Promise<void> {
     const retiring = new AbortController();
-    const plan = makePlan(config, this.#runtime, retiring.signal, this.#options.dialer);
+    const plan = makePlan(config, this.#runtime, this.#house.log, retiring.signal, this.#options.dialer);
     const open = new Map<string, Open>();
     const added: Open[] = [];
     try {

@@ -3,22 +3,35 @@
  *
  * @module
  */
-import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } from "./core/conn.ts";
+import {
+  BufferedConn,
+  type Client,
+  type Conn,
+  type Context,
+  type Endpoint,
+  type Outgoing,
+} from "./core/conn.ts";
 import type { Dialer } from "./core/dialer.ts";
-import { asProxyError, type ProxyError } from "./core/errors.ts";
-import { deadline } from "./core/handshake.ts";
-import type { Join, RelayLimits } from "./core/relay.ts";
+import { asProxyError, ProxyError } from "./core/errors.ts";
+import { deadline, drive } from "./core/handshake.ts";
+import { linger } from "./core/linger.ts";
+import type { Join } from "./core/relay.ts";
 import {
   type Destination,
+  forwardRequest,
   type Gate,
   type Handler,
   type Matcher,
+  type Next,
   type Session,
   sniff,
+  type Target,
+  type Timeouts,
   type TunnelRequest,
   type Way,
 } from "./core/serve.ts";
 import type { Log } from "./log.ts";
+import { accept as acceptProxyProtocol } from "./protocols/proxy_protocol.ts";
 import { clientName, errorFields, Tunnel } from "./tunnel.ts";
 
 /** A protocol, as one listener serves it. */
@@ -36,19 +49,25 @@ export interface Service {
   /** What may be spoken inside the TLS that this listener terminates. */
   readonly within: readonly Candidate[];
   /** For a port forward: every connection goes there, and nothing is sniffed. */
-  readonly target?: Endpoint;
+  readonly target?: Target;
+  /** Whether a peer is trusted with the PROXY protocol; then every connection has to begin with it. */
+  readonly trusts?: (peer: Endpoint) => boolean;
   readonly dialer: Dialer;
-  /** Aborts when another configuration has taken this one's place, or the server drains. */
+  /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */
   readonly retired: AbortSignal;
   /** The names of the hops, for the log. */
   readonly via: readonly string[];
   readonly maxBytes: number;
-  readonly timeouts: RelayLimits & { readonly handshake: number };
+  readonly timeouts: Timeouts;
+  /** Forwarded requests say whom they are for. */
+  readonly forwarded: boolean;
 }
 
 /** What all sessions of a server share. */
 export interface House {
   readonly log: Log;
+  /** Tells this server from every other in the unique ids of its connections. */
+  readonly instance: string;
   /** The next number for a line of the log. */
   nextId(): number;
   readonly join?: Join;
@@ -68,9 +87,12 @@ export async function serveConn(conn: Conn, service: Service, house: House): Pro
 class ClientSession implements Session {
   readonly handshake: Context;
   readonly gate: Gate;
+  client: Client;
   readonly maxBytes: number;
+  readonly timeouts: Timeouts;
   readonly retired: AbortSignal;
   readonly stopping: AbortSignal;
+  readonly forwarded: boolean;
   readonly #started = performance.now();
   readonly #handshakeDone: () => void;
 
@@ -80,7 +102,10 @@ class ClientSession implements Session {
     readonly house: House,
   ) {
     this.gate = service.gate;
+    this.client = { source: conn.remoteAddr ?? undefined, destination: conn.localAddr ?? undefined };
     this.maxBytes = service.maxBytes;
+    this.timeouts = service.timeouts;
+    this.forwarded = service.forwarded;
     this.retired = service.retired;
     this.stopping = house.stopping;
     const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
@@ -91,21 +116,45 @@ class ClientSession implements Session {
   async run(): Promise<void> {
     const { candidates, within, target } = this.service;
     try {
-      if (target === undefined) await this.#sniff(this.conn, candidates, within);
-      else await this.#forward(candidates, target);
+      const conn = await this.#introduced();
+      if (target === undefined) await this.#sniff(conn, candidates, within);
+      else await this.#forward(conn, candidates, target);
     } catch (error) {
-      this.rejected(error);
+      this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
     } finally {
       this.#handshakeDone();
       this.conn.close();
     }
   }
 
+  /** The connection once it is known whose it is: where proxies in front speak for clients, they say so first. */
+  async #introduced(): Promise<Conn> {
+    const { conn, service: { trusts } } = this;
+    if (trusts === undefined) return conn;
+    if (conn.remoteAddr === null || !trusts(conn.remoteAddr)) {
+      throw new ProxyError("the PROXY protocol is not trusted from this address", {
+        code: "denied",
+        side: "client",
+        stage: "request",
+      });
+    }
+    const buffered = BufferedConn.of(conn);
+    this.client = {
+      ...this.client,
+      ...await drive(buffered, acceptProxyProtocol(), this.handshake, { peer: "client" }),
+    };
+    return buffered;
+  }
+
   async #sniff(conn: Conn, candidates: readonly Candidate[], within: readonly Candidate[]): Promise<void> {
     const buffered = BufferedConn.of(conn);
     const { handler } = await sniff(buffered, candidates, this.handshake);
+    await this.#handle(handler, buffered, (inner) => this.#sniff(inner, within, []));
+  }
+
+  async #handle(handler: Handler, buffered: BufferedConn, next: Next): Promise<void> {
     try {
-      await handler.handle(buffered, this, (inner) => this.#sniff(inner, within, []));
+      await handler.handle(buffered, this, next);
     } catch (error) {
       // What was written in refusal arrives before the end.
       if (!this.handshake.signal.aborted) await linger(buffered);
@@ -116,19 +165,17 @@ class ClientSession implements Session {
   }
 
   /** A port forward; with TLS its one candidate terminates it. */
-  async #forward([tls]: readonly Candidate[], target: Endpoint): Promise<void> {
-    const nothing = new Uint8Array(0);
+  async #forward(client: Conn, [tls]: readonly Candidate[], target: Target): Promise<void> {
     // A dial of our own that led here has its turn first: then its address is known, and the loop is found.
     await new Promise((resolve) => setTimeout(resolve));
-    const forward = (conn: Conn) =>
-      this.tunnel(BufferedConn.of(conn), "tcp", { target, accepted: () => nothing, refused: () => nothing });
-    if (tls === undefined) await forward(this.conn);
-    else await tls.handler.handle(BufferedConn.of(this.conn), this, forward);
+    const forward = (conn: Conn) => this.tunnel(BufferedConn.of(conn), "tcp", forwardRequest(target));
+    if (tls === undefined) await forward(client);
+    else await this.#handle(tls.handler, BufferedConn.of(client), forward);
   }
 
   async open(protocol: string, destination: Destination): Promise<Way> {
     this.#handshakeDone();
-    return await new Tunnel(this.conn, this.service, this.house, protocol, destination).open();
+    return await new Tunnel(this.conn, this.client, this.service, this.house, protocol, destination).open();
   }
 
   async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
@@ -145,15 +192,15 @@ class ClientSession implements Session {
   }
 
   /** What went wrong before there was a tunnel to speak of. */
-  rejected(error: unknown): void {
-    const { house, service, conn } = this;
+  refused(error: ProxyError): void {
+    const { house, service } = this;
     if (house.stopping.aborted) return;
-    const failure = asProxyError(error, { code: "closed", side: "client", stage: "request" }).at(0, "client");
+    const failure = error.at(0, "client");
     const silent = failure.code === "closed" && failure.side === "client";
     house.log(silent ? "debug" : "warn", "tunnel.failed", {
       id: house.nextId(),
       listener: service.listener,
-      client: clientName(conn.remoteAddr),
+      client: clientName(this.client.source),
       error: errorFields(failure),
       durationMs: Math.round(performance.now() - this.#started),
     });
@@ -169,29 +216,4 @@ async function answer(conn: BufferedConn, bytes: Uint8Array): Promise<void> {
     return; // the client has gone; there is nobody to tell
   }
   await linger(conn);
-}
-
-const lingerMs = 1000;
-const lingerBytes = 256 * 1024;
-
-/**
- * Ends our side and reads the client's away, within bounds: closing a socket that holds unread bytes makes the kernel
- * send a reset, which can overtake the answer.
- */
-async function linger(conn: BufferedConn): Promise<void> {
-  const timer = setTimeout(() => conn.close(), lingerMs);
-  try {
-    await conn.closeWrite();
-    const sink = new Uint8Array(4096);
-    for (let read = 0; read < lingerBytes;) {
-      const n = await conn.read(sink);
-      if (n === null) break;
-      read += n;
-    }
-  } catch {
-    // it is gone
-  } finally {
-    clearTimeout(timer);
-    conn.close();
-  }
 }

@@ -4,31 +4,39 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import type { Conn, Endpoint } from "./core/conn.ts";
+import { BufferedConn, type Client, type Conn, type Endpoint } from "./core/conn.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
-import type { Destination, Way } from "./core/serve.ts";
+import type { Destination, Line, Way } from "./core/serve.ts";
 import type { Fields } from "./log.ts";
 import type { House, Service } from "./session.ts";
 
 /** A tunnel that a client asked for. */
 export class Tunnel implements Way {
-  conn!: Conn;
+  line!: Line;
+  status?: number;
   readonly #started = performance.now();
   readonly #id: number;
   readonly #facts: Fields;
   #leave = () => {};
 
   constructor(
-    readonly client: Pick<Conn, "localAddr" | "remoteAddr">,
+    /** The connection itself, which may come from a proxy in front that speaks for the client. */
+    readonly peer: Pick<Conn, "localAddr" | "remoteAddr">,
+    readonly client: Client,
     readonly service: Service,
     readonly house: House,
     protocol: string,
     readonly destination: Destination,
   ) {
-    const { user, target } = destination;
+    const { user, target, request } = destination;
     this.#id = house.nextId();
-    this.#facts = { protocol, user, target: formatEndpoint(target), via: service.via };
+    const method = request && { method: request.method };
+    this.#facts = { protocol, user, ...method, target: formatEndpoint(target), via: service.via };
+  }
+
+  get conn(): BufferedConn {
+    return this.line.conn;
   }
 
   /** Dials. @throws ProxyError, which has been logged */
@@ -38,18 +46,28 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client.remoteAddr?.hostname ?? "");
-      this.conn = await this.#dial();
+      this.#leave = this.house.admit(this.client.source?.hostname ?? "");
+      this.line = this.destination.request?.reuse ?? await this.#dial();
       return this;
     } catch (error) {
-      const failure = asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(
-        0,
-        "direct",
-      );
-      this.#failed({}, failure);
-      this.#leave();
-      throw failure;
+      throw this.#notOpened(error);
     }
+  }
+
+  async renew(): Promise<void> {
+    this.conn.abort();
+    try {
+      this.line = await this.#dial();
+    } catch (error) {
+      throw this.#notOpened(error);
+    }
+  }
+
+  #notOpened(error: unknown): ProxyError {
+    const failure = asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
+    this.#failed({}, failure);
+    this.#leave();
+    return failure;
   }
 
   async relay(client: Conn): Promise<void> {
@@ -59,25 +77,31 @@ export class Tunnel implements Way {
 
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
     this.#leave();
-    const counts = { bytesUp, bytesDown };
+    const counts = { ...(this.status !== undefined && { status: this.status }), bytesUp, bytesDown };
     // A client that leaves in a hurry is no failure of the tunnel, and neither is a target that has said its last word
     // and will not take the client's: after its own close_notify, every TLS server does so with the client's.
     if (failure?.side === "upstream" && !failure.late) {
       const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
-      this.#failed(counts, error.at(0, "direct"));
+      this.#failed(counts, (this.line.proxy?.at?.(error) ?? error).at(0, "direct"));
     } else {
       const reason = failure === undefined ? undefined : messageOf(failure.error);
       this.#event("info", "tunnel.closed", { ...counts, reason });
     }
   }
 
-  async #dial(): Promise<Conn> {
+  async #dial(): Promise<Line> {
     const { stopping, outgoing } = this.house;
-    const conn = await this.service.dialer.dial(this.destination.target, { signal: stopping, outgoing });
+    const { dialer } = this.service;
+    const { target, request, layer } = this.destination;
+    const uniqueId = this.client.uniqueId ?? new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
+    const ctx = { signal: stopping, outgoing, client: { ...this.client, uniqueId } };
+    // Only what goes to port 80 is sure to be HTTP for everybody on the way.
+    const proxy = request?.absolute && target.port === 80 ? await dialer.forward?.(target, ctx) : undefined;
+    const conn = proxy?.conn ?? await dialer.dial(target, ctx);
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
-      return conn;
+      return { conn: BufferedConn.of(layer === undefined ? conn : await layer(conn, target, ctx)), proxy };
     } catch (error) {
       conn.abort();
       throw error;
@@ -85,8 +109,10 @@ export class Tunnel implements Way {
   }
 
   #refuseLoop(): void {
-    const { localAddr, remoteAddr } = this.client;
-    if (localAddr !== null && remoteAddr !== null && this.house.outgoing.has(remoteAddr, localAddr)) {
+    const { localAddr, remoteAddr } = this.peer;
+    const { source, destination } = this.client;
+    const ends = [[remoteAddr, localAddr], [source, destination]];
+    if (ends.some(([from, to]) => from && to && this.house.outgoing.has(from, to))) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
@@ -100,7 +126,7 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client.remoteAddr);
+    const client = clientName(this.client.source);
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,
@@ -113,8 +139,8 @@ export class Tunnel implements Way {
 }
 
 /** A client as the log names it. */
-export function clientName(client: Endpoint | null): string {
-  return client === null ? "unknown" : formatEndpoint(client);
+export function clientName(client: Endpoint | undefined): string {
+  return client === undefined ? "unknown" : formatEndpoint(client);
 }
 
 /** An error as the log tells it. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-const overview = `Hopline, a chaining proxy: one local port that speaks SOCKS5, SOCKS4, HTTP CONNECT and TLS,
+const overview = `Hopline, a chaining proxy: one local port that speaks SOCKS5, SOCKS4, HTTP and TLS,
 and behind it a chain of proxies to wherever you need to go.
 
 Usage:
@@ -33,6 +33,8 @@ const hops = `Hops (-F), each reached through those before it:
   ...+tls://                         any of them inside TLS (stunnel in front of it, say)
   Options, as ?a=b&c=d:  sni=NAME (sni= for none)  ca=FILE  cert=FILE  key=FILE  alpn=LIST
     pin=sha256/BASE64 of the public key  insecure=true  resolve=local  timeout=5s
+    proxy-protocol=1 or 2 (tell the hop of the client, before TLS)
+    forward=absolute (to HTTP hops: plain requests for port 80 without CONNECT)
   Percent-encode what is special in user names and passwords. A password on the command line can be seen by
   other users of the machine; a configuration file can take it from a file or the environment.`;
 
@@ -55,7 +57,10 @@ Listeners (-L):
   socks5://, socks4://, http://      only that one, or several: socks5,http://
   ...+tls://...?cert=FILE&key=FILE   TLS required; auto:// with a certificate takes both
   tcp://[host]:port/target:port      every connection goes to that one target
+  sni://[host]:port[?port=443]       TLS is passed on, unterminated, to the server that its ClientHello names
   Options, as ?a=b&c=d:  cert=FILE  key=FILE  client-ca=FILE (client certificates required)  open=true
+    forwarded=true (plain requests say whom they are for)
+    proxy-protocol=CIDR,...  the PROXY protocol is required, and only proxies in these networks may connect
   :1080 means every address. A listener off the loopback needs users, or client-ca, or open=true.
 
 ${hops}

@@ -9,12 +9,22 @@ import { z } from "zod";
 import { quote, ValueError } from "./problems.ts";
 import { attempt, refuse } from "./values.ts";
 
-/** Reads the text of a file that a configuration names. */
-export type ReadText = (path: string) => Promise<string>;
+/** A file that a configuration names. */
+export interface TextFile {
+  /** Its absolute path. */
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Reads a file that a configuration names. */
+export type ReadText = (path: string) => Promise<TextFile>;
 
 /** Reads files relative to a directory; errors are {@linkcode ValueError}s that say what went wrong. */
 export function filesIn(directory: string): ReadText {
-  return (path) => readText(resolve(directory, path));
+  return async (given) => {
+    const path = resolve(directory, given);
+    return { path, text: await readText(path) };
+  };
 }
 
 /**
@@ -59,7 +69,7 @@ export function secret(read: ReadText) {
   return z.union([z.string(), file]).transform(async (given, ctx) => {
     if (typeof given === "string") return given;
     try {
-      const text = (await read(given.file)).replace(/\r?\n$/, "");
+      const text = (await read(given.file)).text.replace(/\r?\n$/, "");
       if (text === "") throw new ValueError(`the file ${quote(given.file)} is empty`);
       return text;
     } catch (error) {
@@ -77,25 +87,30 @@ const bareBase64 = /^[A-Za-z0-9+=][A-Za-z0-9+/=]{63,}$/;
 
 /** A path of a PEM file, or PEM text itself; either way the text comes out. */
 export function pem(read: ReadText, kind: keyof typeof pemKinds) {
-  return z.string().min(1).transform(async (given, ctx) => {
+  return pemFile(read, kind).transform(({ text }) => text);
+}
+
+/** The same with the file's path, for those who read it again. */
+export function pemFile(read: ReadText, kind: keyof typeof pemKinds) {
+  return z.string().min(1).transform(async (given, ctx): Promise<Partial<TextFile> & { text: string }> => {
     try {
       const inline = given.startsWith("-----BEGIN");
       // Base64 without its frame is no path; it must not get into a message either.
       if (!inline && (given.includes("\n") || given.length > 1024 || bareBase64.test(given))) {
         throw new ValueError("expected a path, or PEM text that starts with -----BEGIN");
       }
-      const text = inline ? given : await read(given);
-      return attempt(ctx, () => checkPem(text, kind, inline ? "the text" : `the file ${quote(given)}`));
+      const file = inline ? { text: given } : await read(given);
+      attempt(ctx, () => checkPem(file.text, kind, inline ? "the text" : `the file ${quote(given)}`));
+      return file;
     } catch (error) {
       return refuse(ctx, error);
     }
   });
 }
 
-function checkPem(text: string, kind: keyof typeof pemKinds, where: string): string {
+function checkPem(text: string, kind: keyof typeof pemKinds, where: string): void {
   if (kind === "private key" && /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(text)) {
     throw new ValueError(`${where} holds an encrypted private key; expected one without a pass phrase`);
   }
   if (!pemKinds[kind].test(text)) throw new ValueError(`expected a ${kind} in PEM form, ${where} holds none`);
-  return text;
 }

@@ -32,10 +32,14 @@ function hopObject(read: ReadText) {
       "host or host:port; an IPv6 address in brackets.",
     ),
     tls: tlsClient(read).optional().describe("TLS around the hop's protocol."),
+    proxyProtocol: proxyProtocolVersion().optional()
+      .describe("Tell the hop of the client first, in this version of the PROXY protocol."),
     username: z.string().optional().describe("The user name for the hop."),
     password: secret(read).optional().describe('The password for the hop, or { "file": "path" }.'),
     resolve: z.literal("local").optional()
       .describe("Look names up here instead of passing them on to the hop."),
+    forward: z.literal("absolute").optional()
+      .describe("Send HTTP requests for port 80 to this HTTP proxy in absolute form instead of by CONNECT."),
     timeout: duration().optional()
       .describe("How long to wait for this hop, instead of timeouts.connect, as in 5s."),
   }).transform(({ protocol: scheme, address, tls: options, ...rest }, ctx) => {
@@ -46,6 +50,22 @@ function hopObject(read: ReadText) {
     if (protocol === "h2" && tls?.alpn.length && !tls.alpn.includes("h2")) {
       report(ctx, 'a hop that speaks HTTP/2 is offered "h2"; name it, or leave `alpn` out', ["tls", "alpn"]);
     }
+    if (rest.forward !== undefined && protocol !== "http") {
+      report(ctx, "only an HTTP proxy can be asked in absolute form", ["forward"]);
+    }
+    if (rest.forward !== undefined && rest.resolve !== undefined) {
+      report(ctx, "requests in absolute form carry the name itself: leave `resolve` out", ["resolve"]);
+    }
+    if (protocol === "h2" && rest.proxyProtocol !== undefined) {
+      report(ctx, "HTTP/2 shares a connection among clients, so it can't be told of one; use https", [
+        "proxyProtocol",
+      ]);
+    }
+    const alone = rest.forward ?? rest.proxyProtocol;
+    if (protocol === "http" && alone !== undefined && tls?.alpn.includes("h2")) {
+      const key = rest.forward === undefined ? "proxyProtocol" : "forward";
+      report(ctx, `a hop with \`${key}\` speaks HTTP/1.1; leave \`alpn\` out`, ["tls", "alpn"]);
+    }
     const defaultPort = tls === undefined ? port : 443;
     const hop = { protocol, address: { ...address, port: address.port || defaultPort }, ...rest };
     return (tls === undefined ? hop : { ...hop, tls }) as typeof hop & {
@@ -55,17 +75,26 @@ function hopObject(read: ReadText) {
   });
 }
 
+/** The version in which a server is told of the client. */
+export function proxyProtocolVersion() {
+  return z.literal([1, 2], {
+    error: "expected 1 or 2, the version of the PROXY protocol",
+  });
+}
+
 /** Stands for a port that was left out, until the protocol is known; no hop can have it. */
 const unset = 0;
 
 /** How a hop's TLS is set up. */
 export type TlsClientConfig = z.output<ReturnType<typeof tlsClient>>;
 
-function plainTls(): TlsClientConfig {
+/** TLS that nobody has set up. */
+export function plainTls(): TlsClientConfig {
   return { pins: [], alpn: [], insecure: false };
 }
 
-function tlsClient(read: ReadText) {
+/** How TLS towards a hop or a target is set up. */
+export function tlsClient(read: ReadText) {
   return z.strictObject({
     serverName: parsed((name) => name === "" ? "" : parseHostname(name)).optional()
       .describe("The name to send and to verify instead of the host; empty to send none."),

@@ -4,9 +4,12 @@
  * @module
  */
 import { z } from "zod";
-import { formatEndpoint, isLoopback } from "../core/address.ts";
-import { pem, type ReadText, secret } from "./files.ts";
-import { listenerProtocols, unsupported } from "./protocols.ts";
+import { formatEndpoint, isLoopback, parseHostname } from "../core/address.ts";
+import { parseCidr } from "../core/cidr.ts";
+import { pemFile, type ReadText, secret } from "./files.ts";
+import { proxyProtocolVersion, tlsClient } from "./hop.ts";
+import { quote, ValueError } from "./problems.ts";
+import { listenerProtocols } from "./protocols.ts";
 import { parseAddress, parseListenAddress, parseListenerUrl } from "./url.ts";
 import { listenerOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
@@ -30,20 +33,22 @@ function listenerObject(read: ReadText) {
       .describe("What clients may speak, told apart by the first bytes. Default: everything."),
     tls: z.union([tlsServer(read), z.array(tlsServer(read)).min(1)])
       .transform((given) => Array.isArray(given) ? given : [given])
-      .superRefine((list, ctx) => {
-        if (list.length > 1) report(ctx, unsupported("a list of certificates, chosen by server name,"), [1]);
-      })
       .optional()
-      .describe("TLS for the clients of this listener."),
+      .describe(
+        "TLS for the clients of this listener; of several, the certificate for the server name is used.",
+      ),
     users: z.array(user(read)).min(1).superRefine(checkUsers).optional()
       .describe("Who may use it. Default: everybody who can reach it."),
     open: z.boolean().default(false)
       .describe("Let everybody in who can reach a listener off the loopback."),
-    target: parsed((text) => parseAddress(text)).optional()
-      .describe("host:port that every connection goes to (a port forward)."),
-    proxyProtocol: z.never({ error: () => unsupported("`proxyProtocol`") }).optional()
-      .describe("Not supported by this version."),
-    sni: z.never({ error: () => unsupported("`sni`") }).optional().describe("Not supported by this version."),
+    forwarded: z.boolean().optional()
+      .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
+    target: target(read).optional().describe("Where every connection goes (a port forward)."),
+    proxyProtocol: z.strictObject({
+      trusted: z.array(parsed(parseCidr)).min(1)
+        .describe("The networks of the proxies in front, as 10.0.0.0/8; nobody else may connect."),
+    }).optional().describe("Require the PROXY protocol, which says who the client is."),
+    sni: sni().optional().describe("Pass TLS on, unterminated, to the server that it names."),
   }).superRefine((listener, ctx) => {
     checkWays(listener, ctx);
     checkOpen(listener, ctx);
@@ -55,14 +60,66 @@ export type TlsServerConfig = z.output<ReturnType<typeof tlsServer>>;
 
 function tlsServer(read: ReadText) {
   return z.strictObject({
-    certificate: pem(read, "certificate")
+    certificate: pemFile(read, "certificate")
       .describe("The certificate and its chain: a PEM file's path, or PEM text."),
-    key: pem(read, "private key").describe("Its private key: a PEM file's path, or PEM text."),
-    clientCa: pem(read, "certificate").optional()
+    key: pemFile(read, "private key").describe("Its private key: a PEM file's path, or PEM text."),
+    clientCa: pemFile(read, "certificate").optional()
       .describe("Ask clients for a certificate of these authorities: a PEM file's path, or PEM text."),
     required: z.boolean().optional()
       .describe("Refuse clients without TLS. Default: true with clientCa, otherwise false."),
-  }).transform(({ required, ...tls }) => ({ ...tls, required: required ?? tls.clientCa !== undefined }));
+    target: target(read).optional()
+      .describe("Where the clients of this certificate go, instead of the listener's target."),
+  }).transform(({ certificate, key, clientCa, required = clientCa !== undefined, target }) => ({
+    certificate: certificate.text,
+    key: key.text,
+    ...(clientCa && { clientCa: clientCa.text }),
+    required,
+    ...(target && { target }),
+    ...filesOf({ certificate: certificate.path, key: key.path, clientCa: clientCa?.path }),
+  }));
+}
+
+/** Where a certificate came from, so that it can be read again. */
+function filesOf(paths: { certificate?: string; key?: string; clientCa?: string }): { files?: typeof paths } {
+  return Object.values(paths).some((path) => path !== undefined) ? { files: paths } : {};
+}
+
+/** Where a port forward leads: an address, or an object that says more. */
+function target(read: ReadText) {
+  const object = z.strictObject({
+    address: parsed((text) => parseAddress(text)).describe("host:port."),
+    tls: tlsClient(read).optional().describe("Speak TLS to it."),
+    proxyProtocol: proxyProtocolVersion().optional()
+      .describe("Tell it of the client first, in this version of the PROXY protocol."),
+  });
+  return z.union([parsed((text) => ({ address: parseAddress(text) })), object])
+    .transform((given): z.output<typeof object> => given);
+}
+
+/** Where a port forward leads. */
+export type TargetConfig = z.output<ReturnType<typeof target>>;
+
+function sni() {
+  const object = z.strictObject({
+    port: z.int().min(1).max(65535).default(443).describe("The port of the servers."),
+    names: z.array(parsed(parsePattern)).min(1).optional()
+      .describe("The names that are passed on, as *.corp.example. Default: all that no certificate is for."),
+    proxyProtocol: proxyProtocolVersion().optional()
+      .describe("Tell the servers of the client first, in this version of the PROXY protocol."),
+  });
+  return z.union([z.boolean(), object])
+    .transform((given) => given === false ? undefined : object.parse(given === true ? {} : given));
+}
+
+/** How TLS is passed on. */
+export type SniConfig = NonNullable<z.output<ReturnType<typeof sni>>>;
+
+function parsePattern(text: string): string {
+  const name = parseHostname(text.replace(/^\*\./, "")).toLowerCase().replace(/\.$/, "");
+  if (name.includes(":") || name.includes("*")) {
+    throw new ValueError(`expected a name, or one behind *., found ${quote(text)}`);
+  }
+  return text.startsWith("*.") ? `*.${name}` : name;
 }
 
 function user(read: ReadText) {
@@ -89,7 +146,7 @@ function checkUsers(users: readonly { username: string }[], ctx: Reports): void 
 type Listener = z.output<ReturnType<typeof listenerObject>>;
 
 /** What contradicts itself. */
-function checkWays({ protocols, users, target }: Listener, ctx: Reports): void {
+function checkWays({ protocols, users, target, sni, tls }: Listener, ctx: Reports): void {
   if (target !== undefined && protocols !== undefined) {
     report(ctx, "a port forward (`target`) speaks no protocol of its own; leave `protocols` out", [
       "protocols",
@@ -98,6 +155,22 @@ function checkWays({ protocols, users, target }: Listener, ctx: Reports): void {
   if (target !== undefined && users !== undefined) {
     report(ctx, "a port forward (`target`) cannot ask for a user; leave `users` out", ["users"]);
   }
+  if (users !== undefined) {
+    tls?.forEach((one, index) => {
+      if (one.target === undefined) return;
+      report(ctx, "a `target` cannot ask for a user; leave `users` out", ["tls", index, "target"]);
+    });
+  }
+  if (sni !== undefined && users !== undefined) {
+    report(ctx, "TLS that is passed on (`sni`) cannot ask for a user; leave `users` out", ["users"]);
+  }
+  if (sni !== undefined && tls === undefined && target !== undefined) {
+    report(ctx, "with `sni`, a `target` is for the TLS that is terminated; list `tls` too", ["target"]);
+  }
+  const led = tls?.filter((one) => one.target !== undefined).length ?? 0;
+  if (tls !== undefined && led < tls.length && (sni !== undefined || led > 0) && !(target ?? protocols)) {
+    report(ctx, "nothing is said of what is inside this TLS; name a `target`, or list `protocols`", ["tls"]);
+  }
   if (users !== undefined && protocols?.includes("socks4")) {
     const index = protocols.indexOf("socks4");
     report(ctx, "SOCKS4 has no password, so a listener with `users` cannot offer it", ["protocols", index]);
@@ -105,13 +178,14 @@ function checkWays({ protocols, users, target }: Listener, ctx: Reports): void {
 }
 
 /** Nobody should run an open proxy by accident. */
-function checkOpen({ address, users, tls, open, target }: Listener, ctx: Reports): void {
-  const guarded = users !== undefined || tls?.every((one) => one.clientCa !== undefined && one.required);
+function checkOpen({ address, users, tls, open, target, sni }: Listener, ctx: Reports): void {
+  const certified = sni === undefined && tls?.every((one) => one.clientCa !== undefined && one.required);
+  const guarded = users !== undefined || certified;
   if (open || guarded || isLoopback(address.hostname)) return;
   const at = formatEndpoint(address);
-  const remedy = target === undefined
+  const remedy = target === undefined && sni === undefined
     ? 'list `users`, listen on 127.0.0.1, or say open=true (as a key: "open": true)'
     : 'listen on 127.0.0.1, or say open=true (as a key: "open": true)';
-  const who = target === undefined ? "an open proxy" : "an open way to its target";
+  const who = target === undefined || sni !== undefined ? "an open proxy" : "an open way to its target";
   report(ctx, `${at} would be ${who}: others can reach it and nobody has to log in; ${remedy}`, ["address"]);
 }

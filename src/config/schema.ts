@@ -16,7 +16,7 @@ import { groupKinds, reservedNames, unsupported } from "./protocols.ts";
 import { count, duration, durationOrNone, report, type Reports, size } from "./values.ts";
 
 export type { TlsClientConfig } from "./hop.ts";
-export type { TlsServerConfig } from "./listener.ts";
+export type { SniConfig, TargetConfig, TlsServerConfig } from "./listener.ts";
 
 // deno-lint-ignore no-control-regex
 const namePattern = /^[^\s\x00-\x1f\x7f-\x9f/:,@]{1,255}$/;

@@ -13,13 +13,7 @@ import { AddressError, formatEndpoint, parseHostname, parsePort } from "../core/
 import type { Endpoint } from "../core/conn.ts";
 import { suggestion } from "./nearest.ts";
 import { quote, ValueError } from "./problems.ts";
-import {
-  type HopScheme,
-  hopSchemes,
-  type ListenerProtocol,
-  listenerProtocols,
-  unsupported,
-} from "./protocols.ts";
+import { type HopScheme, hopSchemes, type ListenerProtocol, listenerProtocols } from "./protocols.ts";
 import { decode, hopOptions, listenerOptions, type Options, readOptions } from "./url_options.ts";
 
 /** A hop as its URL says it: the object form of the configuration file, options not yet checked. */
@@ -38,7 +32,9 @@ export interface HopUrl {
     insecure?: boolean;
   };
   resolve?: "local";
+  forward?: "absolute";
   timeout?: string;
+  proxyProtocol?: 1 | 2;
 }
 
 /** A listener as its URL says it: the object form of the configuration file, options not yet checked. */
@@ -49,6 +45,9 @@ export interface ListenerUrl {
   tls?: { certificate?: string; key?: string; clientCa?: string; required?: boolean };
   users?: { username: string; password: string }[];
   open?: boolean;
+  forwarded?: boolean;
+  proxyProtocol?: { trusted: string[] };
+  sni?: boolean | { port?: number };
 }
 
 /**
@@ -83,10 +82,17 @@ export function parseHopUrl(text: string): HopUrl {
  */
 export function parseListenerUrl(text: string): ListenerUrl {
   const url = split(text);
-  const { protocols, tls, forward } = listenerScheme(url.scheme ?? "auto");
+  const { protocols, tls, forward, sni } = listenerScheme(url.scheme ?? "auto");
   const address = formatEndpoint(listenAddress(url));
   const target = forwardTarget(url, forward);
   const options = readOptions(url.query, listenerOptions);
+  if (options.sni !== undefined && !sni) throw new ValueError("`port` is an option of sni://");
+  if (sni) {
+    if (options.tls !== undefined) {
+      throw new ValueError("sni:// terminates no TLS; a listener that does both is written as an object");
+    }
+    if (url.userInfo !== undefined) throw new ValueError("sni:// cannot ask for a user");
+  }
   if (tls) options.tls = { ...options.tls, required: true };
   else if (options.tls !== undefined && protocols !== undefined) {
     throw needsTls(url.query, listenerOptions, `${url.scheme}+tls:// (required) or auto:// (optional)`);
@@ -96,6 +102,7 @@ export function parseListenerUrl(text: string): ListenerUrl {
     address,
     ...(protocols && { protocols }),
     ...(target !== undefined && { target }),
+    ...(sni && { sni: true }),
     ...(username !== undefined && { users: [{ username, password: password ?? "" }] }),
     ...options,
   } as ListenerUrl;
@@ -170,6 +177,7 @@ interface ListenerScheme {
   protocols?: ListenerProtocol[];
   tls: boolean;
   forward: boolean;
+  sni: boolean;
 }
 
 /** `socks5,http+tls`: TLS is a matter of the whole listener, so it stands behind the last name, or behind each. */
@@ -183,10 +191,12 @@ function listenerScheme(scheme: string): ListenerScheme {
     );
   }
   const bare = names.map((name) => name.replace(/\+tls$/, ""));
-  if (bare.length === 1 && bare[0] === "auto") return { tls, forward: false };
-  if (bare.length === 1 && bare[0] === "tcp") return { tls, forward: true };
-  if (bare.length === 1 && bare[0] === "sni") throw new ValueError(unsupported("sni://"));
-  return { protocols: [...new Set(bare.map(listenerProtocol))], tls, forward: false };
+  const [only, ...others] = bare;
+  if (others.length === 0 && ["auto", "tcp", "sni"].includes(only)) {
+    if (only === "sni" && tls) throw new ValueError("sni:// is always TLS; write it without +tls");
+    return { tls, forward: only === "tcp", sni: only === "sni" };
+  }
+  return { protocols: [...new Set(bare.map(listenerProtocol))], tls, forward: false, sni: false };
 }
 
 function listenerProtocol(name: string): ListenerProtocol {
@@ -194,7 +204,7 @@ function listenerProtocol(name: string): ListenerProtocol {
   if ((listenerProtocols as readonly string[]).includes(protocol)) return protocol as ListenerProtocol;
   if (["auto", "tcp", "sni"].includes(name)) throw new ValueError(`${name}:// stands alone, not in a list`);
   throw new ValueError(
-    `unknown scheme ${quote(name)}${suggestion(name, ["auto", "tcp", ...listenerProtocols], '"')}`,
+    `unknown scheme ${quote(name)}${suggestion(name, ["auto", "tcp", "sni", ...listenerProtocols], '"')}`,
   );
 }
 

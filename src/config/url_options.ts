@@ -5,7 +5,6 @@
  */
 import { suggestion } from "./nearest.ts";
 import { type Path, quote, ValueError } from "./problems.ts";
-import { unsupported } from "./protocols.ts";
 
 /** One option: its place in the object form, and how its text is read. */
 interface Option {
@@ -30,7 +29,9 @@ export const hopOptions: Options = {
   alpn: { path: ["tls", "alpn"], read: (value) => value.split(",") },
   insecure: { path: ["tls", "insecure"], read: flag },
   resolve: { path: ["resolve"], read: text },
+  forward: { path: ["forward"], read: text },
   timeout: { path: ["timeout"], read: text },
+  "proxy-protocol": { path: ["proxyProtocol"], read: numberOr },
 };
 
 /** What `auto://:443?…` takes. */
@@ -39,8 +40,9 @@ export const listenerOptions: Options = {
   key: { path: ["tls", "key"], read: text },
   "client-ca": { path: ["tls", "clientCa"], read: text },
   open: { path: ["open"], read: flag },
-  "proxy-protocol": { path: ["proxyProtocol"], read: refused },
-  port: { path: ["sni"], read: refused },
+  forwarded: { path: ["forwarded"], read: flag },
+  "proxy-protocol": { path: ["proxyProtocol", "trusted"], read: (value) => value.split(",") },
+  port: { path: ["sni", "port"], read: numberOr },
 };
 
 /** The options whose values are paths. */
@@ -49,6 +51,7 @@ export const fileOptions = ["ca", "cert", "key", "client-ca"] as const;
 /** What a query says, in the object form. */
 export interface Read {
   tls?: Record<string, unknown>;
+  sni?: Record<string, unknown>;
   [key: string]: unknown;
 }
 
@@ -100,6 +103,7 @@ function flag(value: string, key: string): boolean {
   return value === "true";
 }
 
-function refused(_: string, key: string): never {
-  throw new ValueError(unsupported(`the option \`${key}\``));
+/** A number; what is none is left for the schema to complain about. */
+function numberOr(value: string): number | string {
+  return /^[0-9]{1,5}$/.test(value) ? Number(value) : value;
 }

@@ -18,6 +18,22 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Is told the ends of every connection made for this dial, for as long as it lives. */
   readonly outgoing?: Outgoing;
+  /** Whose connection is to be made, for servers that are told. */
+  readonly client?: Client;
+}
+
+/** A client as it came, whether to us or to a proxy in front that speaks for it. */
+export interface Client {
+  /** Where it comes from; absent where nobody knows, or where a proxy in front speaks for itself. */
+  readonly source?: Endpoint;
+  /** Where it connected to. */
+  readonly destination?: Endpoint;
+  /** The application protocol of its TLS, where there is no doubt. */
+  readonly alpn?: string;
+  /** The server name that it asked for. */
+  readonly serverName?: string;
+  /** What the connection is called across proxies, at most 128 bytes. */
+  readonly uniqueId?: Uint8Array;
 }
 
 /** Remembers outgoing connections by their ends: a client that is the other end of one is ourselves, in a loop. */
@@ -65,6 +81,7 @@ export class BufferedConn implements Conn {
   #start = 0;
   #end = 0;
   #eof = false;
+  #filling: Promise<boolean> | null = null;
 
   constructor(readonly inner: Conn) {}
 
@@ -86,11 +103,18 @@ export class BufferedConn implements Conn {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
-  /** Waits for more bytes behind {@linkcode buffered}; `false` when there are no more. */
-  async fill(): Promise<boolean> {
+  /**
+   * Waits for more bytes behind {@linkcode buffered}; `false` when there are no more. `room` is how many it asks for
+   * where it needs a new buffer. A wait that nobody is interested in any more is joined by the next reader.
+   */
+  fill(room = firstBuffer): Promise<boolean> {
+    return this.#filling ??= this.#fill(room).finally(() => this.#filling = null);
+  }
+
+  async #fill(room: number): Promise<boolean> {
     if (this.#eof) return false;
     if (this.#end === this.#buffer.length) {
-      const grown = new Uint8Array(Math.max(firstBuffer, 2 * (this.#end - this.#start)));
+      const grown = new Uint8Array(Math.max(room, 2 * (this.#end - this.#start)));
       grown.set(this.buffered);
       this.#end -= this.#start;
       this.#start = 0;
@@ -114,17 +138,18 @@ export class BufferedConn implements Conn {
 
   /** The connection below, once nothing is buffered: the relay is faster without this layer. */
   unwrap(): Conn {
-    return this.#start === this.#end && !this.#eof ? this.inner : this;
+    const bare = this.#start === this.#end && !this.#eof && this.#filling === null;
+    return bare ? this.inner : this;
   }
 
-  read(p: Uint8Array): Promise<number | null> {
+  async read(p: Uint8Array): Promise<number | null> {
+    if (this.#start === this.#end && this.#filling !== null) await this.#filling;
     const n = Math.min(p.length, this.#end - this.#start);
     if (n > 0) {
       p.set(this.consume(n));
-      return Promise.resolve(n);
+      return n;
     }
-    if (this.#eof) return Promise.resolve(null);
-    return this.inner.read(p);
+    return this.#eof ? null : await this.inner.read(p);
   }
 
   write(p: Uint8Array): Promise<void> {

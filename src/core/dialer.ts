@@ -18,6 +18,17 @@ export interface Dialer {
    * @throws ProxyError naming the hop, the stage and the cause; or `ctx.signal.reason` once that aborts
    */
   dial(target: Endpoint, ctx?: Context): Promise<Conn>;
+  /** Present when the last hop takes requests of HTTP: reaches that hop, to be asked for `target` in absolute form. */
+  forward?(target: Endpoint, ctx?: Context): Promise<Forwarding>;
+}
+
+/** A connection to an HTTP proxy that is to be asked in absolute form. */
+export interface Forwarding {
+  readonly conn: Conn;
+  /** The value of Proxy-Authorization, if the proxy wants one. */
+  readonly authorization?: string;
+  /** Places an error of that proxy at its hop. */
+  readonly at?: (error: ProxyError) => ProxyError;
 }
 
 /** One step of a chain. */
@@ -44,14 +55,22 @@ export function fold(first: Dialer, hops: readonly Hop[]): Dialer {
 
 /** A dialer whose errors say at which hop they arose, unless an earlier hop has said so. */
 export function place(dialer: Dialer, hop: number, label: string): Dialer {
+  const placed = async <T>(attempt: Promise<T>): Promise<T> => {
+    try {
+      return await attempt;
+    } catch (error) {
+      throw asProxyError(error, { code: "failed", side: "upstream", stage: "connect" }).at(hop, label);
+    }
+  };
+  const { forward } = dialer;
   return {
-    async dial(target, ctx) {
-      try {
-        return await dialer.dial(target, ctx);
-      } catch (error) {
-        throw asProxyError(error, { code: "failed", side: "upstream", stage: "connect" }).at(hop, label);
-      }
-    },
+    dial: (target, ctx) => placed(dialer.dial(target, ctx)),
+    ...(forward && {
+      forward: async (target, ctx) => ({
+        ...await placed(forward(target, ctx)),
+        at: (error) => error.at(hop, label),
+      }),
+    }),
   };
 }
 
@@ -79,12 +98,16 @@ export interface TunnelHop {
   readonly handshake: (target: Endpoint) => Handshake<unknown>;
   /** Milliseconds that layer and handshake may take together. */
   readonly timeout: number;
+  /** Present when requests of HTTP go to the server in absolute form, without a tunnel. */
+  readonly absolute?: Pick<Forwarding, "authorization">;
 }
 
 /** The hop that reaches `server` and asks it for a tunnel. */
-export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHop): Hop {
+export function tunnelHop({ label, server, layer, handshake, timeout, absolute }: TunnelHop): Hop {
+  const enter = (conn: Conn, ctx: Context) => layer?.(conn, server, ctx) ?? Promise.resolve(conn);
+
   async function tunnel(conn: Conn, target: Endpoint, ctx: Context): Promise<Conn> {
-    const buffered = BufferedConn.of(layer === undefined ? conn : await layer(conn, server, ctx));
+    const buffered = BufferedConn.of(await enter(conn, ctx));
     try {
       await drive(buffered, handshake(target), ctx, { peer: "upstream" });
       return buffered.unwrap();
@@ -103,18 +126,39 @@ export function tunnelHop({ label, server, layer, handshake, timeout }: TunnelHo
           await next.dial(server, ctx),
           (conn, inner) => tunnel(conn, target, inner),
         ),
+      ...(absolute && {
+        forward: async (_target, ctx = background) => ({
+          conn: await within(ctx, timeout, await next.dial(server, ctx), enter),
+          ...absolute,
+        }),
+      }),
     }),
   };
 }
 
 /** The hop that puts a layer around the connection to whatever is dialled through it. */
 export function layerHop(label: string, layer: Layer, timeout: number): Hop {
+  const timed = limitedLayer(layer, timeout);
   return {
     label,
     wrap: (next) => ({
-      dial: async (target, ctx = background) =>
-        await within(ctx, timeout, await next.dial(target, ctx), (conn, inner) => layer(conn, target, inner)),
+      dial: async (target, ctx = background) => await timed(await next.dial(target, ctx), target, ctx),
     }),
+  };
+}
+
+/** A layer that gives up after `ms`. */
+export function limitedLayer(layer: Layer, ms: number): Layer {
+  return (conn, server, parent) => within(parent, ms, conn, (conn, ctx) => layer(conn, server, ctx));
+}
+
+/** Several layers as one, the outermost first; none for none. */
+export function layered(...layers: readonly (Layer | undefined)[]): Layer | undefined {
+  const present = layers.filter((layer) => layer !== undefined);
+  if (present.length < 2) return present[0];
+  return async (conn, server, ctx) => {
+    for (const layer of present) conn = await layer(conn, server, ctx);
+    return conn;
   };
 }
 

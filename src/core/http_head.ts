@@ -37,9 +37,6 @@ export class HeadError extends Error {
   }
 }
 
-const latin1 = new TextDecoder("latin1");
-const bytes = new TextEncoder();
-
 /** The end of a head: an empty line, even one that ends in a bare LF, so that a broken head is answered at once. */
 export const headEnd: Find = (head, from) => {
   for (let at = head.indexOf(10, Math.max(0, from - 2)); at >= 0; at = head.indexOf(10, at + 1)) {
@@ -62,7 +59,7 @@ const forbidden = /[\x00-\x08\x0a-\x1f\x7f]/;
  * @throws HeadError
  */
 export function parseRequestHead(head: Uint8Array): RequestHead {
-  const [first, ...lines] = splitLines(latin1.decode(head), "\r\n");
+  const [first, ...lines] = splitLines(fromLatin1(head), "\r\n");
   const match = requestLine.exec(first);
   if (match === null) throw requestLineError(first);
   if (match[2].length > maxTarget) {
@@ -75,12 +72,15 @@ export function parseRequestHead(head: Uint8Array): RequestHead {
 }
 
 /**
- * Parses a response's head. Lines may end in a bare LF: a proxy that writes that is still understood.
+ * Parses a response's head. Unless `strict`, lines may end in a bare LF: a proxy that writes that is still understood.
  *
  * @throws HeadError
  */
-export function parseResponseHead(head: Uint8Array): ResponseHead {
-  const [first, ...lines] = splitLines(latin1.decode(head).replaceAll("\r\n", "\n"), "\n");
+export function parseResponseHead(head: Uint8Array, { strict = false } = {}): ResponseHead {
+  const text = fromLatin1(head);
+  const [first, ...lines] = strict
+    ? splitLines(text, "\r\n")
+    : splitLines(text.replaceAll("\r\n", "\n"), "\n");
   const match = statusLine.exec(first);
   if (match === null) {
     throw new HeadError(`expected an HTTP/1 status line, got ${JSON.stringify(first.slice(0, 60))}`);
@@ -93,26 +93,74 @@ export function parseResponseHead(head: Uint8Array): ResponseHead {
   };
 }
 
+/**
+ * Parses what stands behind the last chunk of a body, with its empty line.
+ *
+ * @throws HeadError
+ */
+export function parseTrailers(trailers: Uint8Array): Field[] {
+  return parseFields(splitLines(fromLatin1(trailers), "\r\n"));
+}
+
 /** The values of a field, in order; a head may repeat it. */
 export function fieldValues(fields: readonly Field[], name: string): string[] {
   return fields.filter((field) => field[0] === name).map((field) => field[1]);
 }
 
+/** The members of a field that is a list, such as Connection, in lower case. */
+export function listed(fields: readonly Field[], name: string): string[] {
+  const members = fieldValues(fields, name).flatMap((value) => value.split(","));
+  return members.map((member) => trimmed(member).toLowerCase()).filter((member) => member !== "");
+}
+
 /**
- * A head as bytes.
+ * A head as bytes, one for each character: what a value held beyond ASCII goes on as it came.
  *
  * @throws HeadError where a line would end early, and what follows become a line of its own
  */
 export function formatHead(firstLine: string, fields: readonly Field[]): Uint8Array {
   if (forbidden.test(firstLine)) throw new HeadError("the first line holds a control character");
-  let text = `${firstLine}\r\n`;
+  return toLatin1(`${firstLine}\r\n${formatFields(fields)}`);
+}
+
+/**
+ * Trailers as bytes, with their empty line.
+ *
+ * @throws HeadError
+ */
+export function formatTrailers(fields: readonly Field[]): Uint8Array {
+  return toLatin1(formatFields(fields));
+}
+
+function formatFields(fields: readonly Field[]): string {
+  let text = "";
   for (const [name, value] of fields) {
     if (!fieldName.test(name)) throw new HeadError(`${JSON.stringify(name)} is not the name of a field`);
     // Without the value: it may be a secret.
     if (forbidden.test(value)) throw new HeadError(`the field ${name} holds a control character`);
     text += `${name}: ${value}\r\n`;
   }
-  return bytes.encode(`${text}\r\n`);
+  return `${text}\r\n`;
+}
+
+/** Not by a TextDecoder: what it calls latin1 is windows-1252, and does not come back as it went. */
+export function fromLatin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4096) {
+    text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  }
+  return text;
+}
+
+/** @throws HeadError for a character that takes more than a byte: cut to one, it could be any other. */
+function toLatin1(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > 0xff) throw new HeadError("a head holds a character beyond Latin-1");
+    bytes[at] = code;
+  }
+  return bytes;
 }
 
 /** The lines before the empty one. */
@@ -132,8 +180,11 @@ function parseFields(lines: readonly string[]): Field[] {
   });
 }
 
-/** Without spaces and tabs around it. Not by a pattern: `[ \t]*$` takes quadratic time. */
-function trimmed(value: string): string {
+/**
+ * Without spaces and tabs around it, and nothing but these: `trim()` would take a non-breaking space as well. Not by a
+ * pattern: `[ \t]*$` takes quadratic time.
+ */
+export function trimmed(value: string): string {
   let start = 0;
   let end = value.length;
   while (start < end && isBlank(value[start])) start++;

@@ -75,8 +75,8 @@ export async function relay(
   return { bytesUp: flow.bytes.up, bytesDown: flow.bytes.down, failure: stopped ?? failure };
 }
 
-/** One timer for a tunnel, set anew only when it fires: no work for each chunk. */
-function watchIdle(flow: Flow, limits: RelayLimits, stop: (error: Error) => void): { stop(): void } {
+/** Calls `stop` once a flow has stood still too long. One timer, set anew only when it fires: no work for each chunk. */
+export function watchIdle(flow: Flow, limits: RelayLimits, stop: (error: Error) => void): { stop(): void } {
   const check = () => {
     const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
     const rest = limit - (performance.now() - flow.last);

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import type { BufferedConn, Conn, Context, Endpoint } from "./conn.ts";
-import { ProxyError } from "./errors.ts";
+import type { BufferedConn, Client, Conn, Context, Endpoint } from "./conn.ts";
+import type { Forwarding, Layer } from "./dialer.ts";
+import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
-import type { RelayResult } from "./relay.ts";
+import type { RelayLimits, RelayResult } from "./relay.ts";
 
 /** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
 export type Verdict = "yes" | "no" | "more";
@@ -33,18 +34,28 @@ export interface Session {
   /** Aborts when the client's handshake has taken too long, or the server stops. */
   readonly handshake: Context;
   readonly gate: Gate;
+  /** What is known of the client; a handler that learns more puts it there. */
+  client: Client;
   /** The most bytes that a handshake may take. */
   readonly maxBytes: number;
-  /** Aborts when no further tunnels are to be opened over this connection: those that are open go on. */
+  readonly timeouts: Timeouts;
+  /** Aborts when the server stops or takes up another configuration: what is under way goes on, nothing more begins. */
   readonly retired: AbortSignal;
-  /** Aborts when the server wants the connection gone. */
+  /** Aborts when the server ends what is under way. */
   readonly stopping: AbortSignal;
+  /** Tell servers whom a request is forwarded for (RFC 7239). */
+  readonly forwarded: boolean;
   /** Dials a target for the client. @throws ProxyError, which has been logged */
   open(protocol: string, destination: Destination): Promise<Way>;
-  /** Logs a request that was refused before there was a tunnel to open. */
-  rejected(error: unknown): void;
+  /** Logs a request that was refused before anything was opened for it. */
+  refused(error: ProxyError): void;
   /** Opens a way, answers in the client's protocol, and relays. */
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
+}
+
+/** How long a client is waited for, in milliseconds. */
+export interface Timeouts extends RelayLimits {
+  readonly handshake: number;
 }
 
 /** Where a client wants to go. */
@@ -52,11 +63,33 @@ export interface Destination {
   readonly target: Endpoint;
   /** The user that passed the gate. */
   readonly user?: string;
+  /** What goes around the connection to the target before it is the client's. */
+  readonly layer?: Layer;
+  /** For one request of HTTP instead of a tunnel. */
+  readonly request?: {
+    readonly method: string;
+    /** The last hop may be asked for it in absolute form, in the place of a tunnel. */
+    readonly absolute: boolean;
+    /** An open way that an earlier request to the same target has left. */
+    readonly reuse?: Line;
+  };
+}
+
+/** What leads to a target. */
+export interface Line {
+  readonly conn: BufferedConn;
+  /** Present when it leads to a proxy that takes requests in absolute form. */
+  readonly proxy?: Forwarding;
 }
 
 /** An open way to a target; it is counted, and logged when it is closed. */
 export interface Way {
-  readonly conn: Conn;
+  readonly line: Line;
+  readonly conn: BufferedConn;
+  /** The status that a request was answered with, for the log. */
+  status?: number;
+  /** Dials again, where a line that was reused turned out to be dead. @throws ProxyError, which has been logged */
+  renew(): Promise<void>;
   /** Relays until both directions have ended, and closes. */
   relay(client: Conn): Promise<void>;
   /** Closes, for a handler that moved the bytes itself. */
@@ -69,6 +102,19 @@ export interface TunnelRequest extends Destination {
   accepted(bound: Endpoint | null): Uint8Array;
   /** The answer when it could not be made. */
   refused(error: ProxyError): Uint8Array;
+}
+
+/** Where a port forward leads. */
+export interface Target {
+  readonly address: Endpoint;
+  /** What goes around the connection to it. */
+  readonly layer?: Layer;
+}
+
+/** The request of a client that was not asked where to, and has no protocol to be answered in. */
+export function forwardRequest({ address, layer }: Target): TunnelRequest {
+  const nothing = new Uint8Array(0);
+  return { target: address, layer, accepted: () => nothing, refused: () => nothing };
 }
 
 /** A protocol that clients may speak on a listener. */
@@ -102,21 +148,37 @@ export async function sniff<T extends { readonly matcher: Matcher }>(
   candidates: readonly T[],
   ctx: Context,
 ): Promise<T> {
-  const { signal } = ctx;
+  return await peek(conn, ctx, { what: "the client's first bytes", stage: "request" }, (head) => {
+    const found = head.length === 0 ? "more" : decide(head, candidates);
+    if (found === "none") throw unknownProtocol(head);
+    return found === "more" ? undefined : found;
+  });
+}
+
+/**
+ * Waits until `look` finds what it wants in a client's first bytes, which stay unread; what it throws ends the wait.
+ *
+ * @throws ProxyError too when the client ends first, or takes too long
+ */
+export async function peek<T>(
+  conn: BufferedConn,
+  { signal }: Context,
+  { what, stage }: { readonly what: string; readonly stage: Stage },
+  look: (head: Uint8Array) => T | undefined,
+): Promise<T> {
   const abort = () => conn.abort();
   if (signal.aborted) abort();
   signal.addEventListener("abort", abort);
   try {
     for (;;) {
       signal.throwIfAborted();
-      const found = conn.buffered.length === 0 ? "more" : decide(conn.buffered, candidates);
-      if (found === "none") throw unknownProtocol(conn.buffered);
-      if (found !== "more") return found;
-      if (!(await conn.fill())) throw ended(conn.buffered.length);
+      const found = look(conn.buffered);
+      if (found !== undefined) return found;
+      if (!(await conn.fill())) throw ended(conn.buffered.length, stage);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-    throw interrupted(signal.reason, "the client's first bytes", "client", "request");
+    throw interrupted(signal.reason, what, "client", stage);
   } finally {
     signal.removeEventListener("abort", abort);
   }
@@ -144,7 +206,7 @@ function unknownProtocol(head: Uint8Array): ProxyError {
   });
 }
 
-function ended(received: number): ProxyError {
+function ended(received: number, stage: Stage): ProxyError {
   return new ProxyError(
     received === 0
       ? "the client closed without a word"
@@ -152,7 +214,7 @@ function ended(received: number): ProxyError {
     {
       code: "closed",
       side: "client",
-      stage: "request",
+      stage,
     },
   );
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Field, fieldValues } from "../core/http_head.ts";
+import type { Field } from "../core/http_head.ts";
 
 /** A well-formed request. */
 export interface Request {
@@ -16,8 +16,6 @@ export interface Request {
   readonly path?: string;
   /** The other fields. */
   readonly fields: readonly Field[];
-  /** The values of Proxy-Authorization. */
-  readonly credentials: readonly string[];
 }
 
 const fieldName = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
@@ -54,12 +52,11 @@ function requestOf(pseudo: ReadonlyMap<string, string>, fields: readonly Field[]
   if (stranger !== undefined) return "a pseudo-header field that requests do not have";
   const [method, authority, scheme, path] = known.map((name) => pseudo.get(name));
   if (!method) return "no :method";
-  const credentials = fieldValues(fields, "proxy-authorization");
   if (method === "CONNECT") {
     if (scheme !== undefined || path !== undefined) return "CONNECT with :scheme or :path";
     if (!authority) return "CONNECT without :authority";
-    return { kind: "connect", method, authority, fields, credentials };
+    return { kind: "connect", method, authority, fields };
   }
   if (!scheme || !path) return "no :scheme or :path";
-  return { kind: "forward", method, authority: authority ?? "", scheme, path, fields, credentials };
+  return { kind: "forward", method, authority: authority ?? "", scheme, path, fields };
 }

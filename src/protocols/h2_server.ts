@@ -17,7 +17,7 @@ import { Code, ConnectionError, goawayFrame, preface, settingsFrame } from "./h2
 import { parseRequest, type Request } from "./h2_request.ts";
 import type { H2Stream } from "./h2_stream.ts";
 import { contentType, explain, explainFailure, type Explanation } from "./http_answers.ts";
-import { admit } from "./http_challenges.ts";
+import { admission } from "./http_credentials.ts";
 
 /** Limits of one client's connection. */
 export interface H2ServerOptions {
@@ -107,18 +107,11 @@ class Client {
   }
 
   async #serve(stream: H2Stream, request: Request): Promise<void> {
-    const { gate } = this.session;
-    let user: string | undefined;
-    if (gate !== null) {
-      const admission = admit(gate, request.credentials);
-      if (admission.user === undefined) {
-        return this.#refuse(stream, 407, admission.why, "auth", admission.who);
-      }
-      user = admission.user;
-    }
+    const admitted = admission(this.session.gate, request.fields);
+    if (!admitted.admitted) return this.#refuse(stream, 407, admitted.why, "auth", admitted.who);
     if (request.kind === "forward") return this.#refuse(stream, ...notForwarded(request));
     try {
-      await this.#tunnel(stream, { target: parseEndpoint(request.authority), user });
+      await this.#tunnel(stream, { target: parseEndpoint(request.authority), user: admitted.user });
     } catch (error) {
       if (!(error instanceof AddressError)) throw error;
       await this.#refuse(stream, 400, `CONNECT wants host:port: ${error.message}`, "address");
@@ -138,7 +131,7 @@ class Client {
   }
 
   #refuse(stream: H2Stream, status: number, why: string, code: ErrorCode, logged = ""): Promise<void> {
-    this.session.rejected(client(code, why + logged));
+    this.session.refused(client(code, why + logged));
     return this.#answer(stream, explain(status, code === "auth" ? undefined : "http_request_error", why));
   }
 

@@ -74,6 +74,11 @@ export function meaningOf({ status, fields }: Pick<ResponseHead, "status" | "fie
   return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
 }
 
+/** The status that a failure is answered with. */
+export function statusOf({ code }: ProxyError): number {
+  return ANSWER[code][0];
+}
+
 /** What the bodies of our answers are. */
 export const contentType = "text/plain; charset=utf-8";
 
@@ -85,11 +90,11 @@ export interface Explanation {
   readonly body: Uint8Array;
 }
 
-/** The answer to a tunnel that failed: it names the hop, the stage and the cause. */
-export function explainFailure({ code, hop, label, stage, message }: ProxyError): Explanation {
-  const [status, type] = ANSWER[code];
+/** The answer to a tunnel or request that failed: it names the hop, the stage and the cause. */
+export function explainFailure(error: ProxyError, status = statusOf(error)): Explanation {
+  const { code, hop, label, stage, message } = error;
   const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
-  return explain(status, type, `${place}: ${message}`);
+  return explain(status, ANSWER[code][1], `${place}: ${message}`);
 }
 
 /** An error response that says `message` to a person, and `error` (RFC 9209) to a program. */
@@ -102,24 +107,41 @@ export function explain(status: number, error: string | undefined, message: stri
   return { status, fields, body: new TextEncoder().encode(`${message}\n`) };
 }
 
+/** How an answer ends. */
+export interface AnswerOptions {
+  /** The connection is good for another request. */
+  readonly keep?: boolean;
+  /** It answers HEAD: what would be the body is left out. */
+  readonly headOnly?: boolean;
+}
+
 /** {@linkcode explainFailure} in HTTP/1.1. */
-export function refusedAnswer(error: ProxyError): Uint8Array {
-  return inHttp1(explainFailure(error));
+export function refusedAnswer(error: ProxyError, options?: AnswerOptions, status?: number): Uint8Array {
+  return inHttp1(explainFailure(error, status), options);
 }
 
 /** {@linkcode explain} in HTTP/1.1. */
-export function answer(status: number, error: string | undefined, message: string): Uint8Array {
-  return inHttp1(explain(status, error, message));
+export function answer(
+  status: number,
+  error: string | undefined,
+  message: string,
+  options?: AnswerOptions,
+): Uint8Array {
+  return inHttp1(explain(status, error, message), options);
 }
 
-/** A whole error response; the connection ends behind it. */
-function inHttp1({ status, fields, body }: Explanation): Uint8Array {
+/** A whole error response; the connection ends behind it, unless it is to be kept. */
+function inHttp1(
+  { status, fields, body }: Explanation,
+  { keep = false, headOnly = false }: AnswerOptions = {},
+): Uint8Array {
   const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, [
     ["Content-Type", contentType],
     ["Content-Length", String(body.length)],
-    ["Connection", "close"],
+    ...keep ? [] : [["Connection", "close"] as const],
     ...fields,
   ]);
+  if (headOnly) return head;
   const whole = new Uint8Array(head.length + body.length);
   whole.set(head);
   whole.set(body, head.length);

@@ -22,9 +22,10 @@ import {
   type RequestHead,
   type ResponseHead,
 } from "../core/http_head.ts";
-import { type Gate, type Inbound, tunnelHandler, type TunnelRequest, type Verdict } from "../core/serve.ts";
+import type { Gate, TunnelRequest } from "../core/serve.ts";
 import { answer, meaningOf, refusedAnswer } from "./http_answers.ts";
-import { admit, anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
+import { anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
+import { admission } from "./http_credentials.ts";
 
 export { type Authenticator, basic, type Challenge } from "./http_challenges.ts";
 
@@ -111,29 +112,8 @@ function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = 
 
 // --- the server's side -----------------------------------------------------------------------------------------
 
-/** Serves one client up to its request; whatever can't be served is answered and refused. */
-export function* accept(gate: Gate): Handshake<TunnelRequest> {
-  const { method, target, fields } = yield* readRequest();
-  if (method !== "CONNECT") throw yield* refuse(...notConnect(method, target));
-  let endpoint: Endpoint;
-  try {
-    endpoint = parseEndpoint(target);
-  } catch (error) {
-    throw yield* refuse(400, `CONNECT wants host:port: ${(error as Error).message}`, "address");
-  }
-  if (fields.some(([name]) => name === "content-length" || name === "transfer-encoding")) {
-    throw yield* refuse(400, "CONNECT has no body", "protocol");
-  }
-  const user = gate === null ? undefined : yield* authenticate(gate, fields);
-  return {
-    target: endpoint,
-    user,
-    accepted: () => formatHead("HTTP/1.1 200 Connection established", []),
-    refused: (error) => refusedAnswer(error),
-  };
-}
-
-function* readRequest(): Handshake<RequestHead> {
+/** Reads the head of the next request; one that is malformed is answered and refused. */
+export function* readRequest(): Handshake<RequestHead> {
   try {
     for (;;) {
       const head = yield* until(headEnd, maxHead, "the request's head");
@@ -147,20 +127,32 @@ function* readRequest(): Handshake<RequestHead> {
   }
 }
 
-function* authenticate(gate: NonNullable<Gate>, fields: readonly Field[]): Handshake<string> {
-  const { user, why, who } = admit(gate, fieldValues(fields, "proxy-authorization"));
-  if (user !== undefined) return user;
-  throw yield* refuse(407, why, "auth", who);
+/** How many bytes of CRLF come first: a client may send empty lines before its request (RFC 9112 section 2.2). */
+export function emptyLines(head: Uint8Array, most = head.length): number {
+  let at = 0;
+  while (at < most && head[at] === 13 && head[at + 1] === 10) at += 2;
+  return at;
 }
 
-function notConnect(method: string, target: string): [number, string, ErrorCode] {
-  if (/^https?:\/\//i.test(target)) {
-    return [501, `${method} in absolute form is not supported by this version; use CONNECT`, "unsupported"];
+/** The tunnel that a CONNECT asks for; whatever can't be served is answered and refused. */
+export function* accept({ target, fields }: RequestHead, gate: Gate): Handshake<TunnelRequest> {
+  let endpoint: Endpoint;
+  try {
+    endpoint = parseEndpoint(target);
+  } catch (error) {
+    throw yield* refuse(400, `CONNECT wants host:port: ${(error as Error).message}`, "address");
   }
-  if (target.startsWith("/")) {
-    return [400, "this is a proxy, not a web server: set it as your program's proxy", "protocol"];
+  if (fields.some(([name]) => name === "content-length" || name === "transfer-encoding")) {
+    throw yield* refuse(400, "CONNECT has no body", "protocol");
   }
-  return [405, `method ${method} is not supported here; use CONNECT`, "unsupported"];
+  const admitted = admission(gate, fields);
+  if (!admitted.admitted) throw yield* refuse(407, admitted.why, "auth", admitted.who);
+  return {
+    target: endpoint,
+    user: admitted.user,
+    accepted: () => formatHead("HTTP/1.1 200 Connection established", []),
+    refused: (error) => refusedAnswer(error),
+  };
 }
 
 function* refuse(status: number, message: string, code: ErrorCode, logged = ""): Handshake<ProxyError> {
@@ -171,39 +163,3 @@ function* refuse(status: number, message: string, code: ErrorCode, logged = ""):
     stage: code === "auth" ? "auth" : "request",
   });
 }
-
-/** How many bytes of CRLF come first: a client may send empty lines before its request (RFC 9112 section 2.2). */
-function emptyLines(head: Uint8Array, most = head.length): number {
-  let at = 0;
-  while (at < most && head[at] === 13 && head[at + 1] === 10) at += 2;
-  return at;
-}
-
-/** How HTTP/2 begins, which looks like a request of HTTP/1 on purpose (RFC 9113 section 3.4). */
-const http2 = new TextEncoder().encode("PRI * HTTP/2.0");
-
-/** An empty line or two, then a method and a space, but not HTTP/2's. */
-function match(head: Uint8Array): Verdict {
-  if (head.subarray(0, http2.length).every((byte, index) => byte === http2[index])) {
-    return head.length < http2.length ? "more" : "no";
-  }
-  let at = emptyLines(head, 4);
-  if (at < 4 && head[at] === 13 && at + 1 === head.length) return "more";
-  for (let length = 0; at < head.length; at++, length++) {
-    if (head[at] === 32 && length > 0) return "yes";
-    if (length === 32 || !isTokenByte(head[at])) return "no";
-  }
-  return "more";
-}
-
-function isTokenByte(byte: number): boolean {
-  return byte >= 0x41 && byte <= 0x5a || byte >= 0x61 && byte <= 0x7a || byte >= 0x30 && byte <= 0x39 ||
-    "!#$%&'*+-.^_`|~".includes(String.fromCharCode(byte));
-}
-
-/** HTTP CONNECT on a listener. */
-export const httpConnect: Inbound = {
-  matcher: { name: "http", match },
-  handler: tunnelHandler("http", accept),
-  unwelcome: (why) => answer(400, "http_request_error", why),
-};

@@ -79,11 +79,12 @@ class DenoListener implements Listener {
       let socket: Deno.TcpConn;
       try {
         socket = await this.listener.accept();
-      } catch {
-        if (!this.#closed) await new Promise((done) => setTimeout(done, restMs));
+      } catch (error) {
+        if (!this.#closed && !isGone(error)) await new Promise((done) => setTimeout(done, restMs));
         continue;
       }
-      yield new DenoConn(socket);
+      const conn = wrap(socket);
+      if (conn !== undefined) yield conn;
     }
   }
 
@@ -91,6 +92,21 @@ class DenoListener implements Listener {
     if (this.#closed) return;
     this.#closed = true;
     this.listener.close();
+  }
+}
+
+/** The client had reset its connection before it was accepted: that says nothing about the next one. */
+function isGone(error: unknown): boolean {
+  const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
+  return [NotConnected, ConnectionReset, ConnectionAborted].some((gone) => error instanceof gone);
+}
+
+/** A client that has reset its connection by now leaves a socket that can't be set up. */
+function wrap(socket: Deno.TcpConn): DenoConn | undefined {
+  try {
+    return new DenoConn(socket);
+  } catch {
+    socket.close();
   }
 }
 

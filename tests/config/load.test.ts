@@ -286,7 +286,7 @@ test("problems with flags are placed at the flags, those with the file in the fi
     await problems(load({ file, listeners: ["127.0.0.1:1", "0.0.0.0:9"], hops: ["exti", "http://h?x=y"] })),
     [
       '-F 1: expected a hop\'s name or URL, found "exti"',
-      '-F 2: unknown option "x"; known are `sni`, `ca`, `cert`, `key`, `pin`, `alpn`, `insecure`, `resolve`, `timeout`',
+      '-F 2: unknown option "x"; known are `sni`, `ca`, `cert`, `key`, `pin`, `alpn`, `insecure`, `resolve`, `forward`, `timeout`, `proxy-protocol`',
       "-L 1: another listener has the address 127.0.0.1:1",
       "-L 2: 0.0.0.0:9 would be an open proxy: others can reach it and nobody has to log in; " +
       'list `users`, listen on 127.0.0.1, or say open=true (as a key: "open": true)',

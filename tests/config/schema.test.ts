@@ -124,6 +124,52 @@ test("TLS is optional on auto:// unless client certificates are asked for", asyn
   assertEquals(listeners.map((listener) => listener.tls?.[0].required), [false, true]);
 });
 
+test("TLS by name and the PROXY protocol mean the same as URLs and as objects", async () => {
+  const { listeners, hops } = await validateConfig({
+    listeners: [
+      "sni://127.0.0.1:9?port=8443&proxy-protocol=10.0.0.0/8,::1",
+      { address: "127.0.0.1:1", sni: { port: 8443 }, proxyProtocol: { trusted: ["10.0.0.0/8", "::1"] } },
+      {
+        address: "127.0.0.1:2",
+        sni: true,
+        tls: [{ certificate, key }, { certificate, key }],
+        target: "h:80",
+      },
+      {
+        address: "127.0.0.1:3",
+        sni: false,
+        target: { address: "h:443", tls: { serverName: "x" }, proxyProtocol: 2 },
+      },
+      {
+        address: "127.0.0.1:4",
+        sni: { names: ["*.Corp.Example.", "b\u00fccher.example"], proxyProtocol: 1 },
+      },
+    ],
+    hops: { a: "http://h?proxy-protocol=2", b: { protocol: "http", address: "h", proxyProtocol: 2 } },
+  });
+  assertEquals({ ...listeners[0], address: null }, { ...listeners[1], address: null });
+  assertEquals(listeners[0].sni, { port: 8443 });
+  assertEquals(listeners[0].proxyProtocol?.trusted, [{ address: "10.0.0.0", prefix: 8 }, {
+    address: "::1",
+    prefix: 128,
+  }]);
+  assertEquals(listeners[2].sni, { port: 443 });
+  assertEquals(listeners[2].tls?.length, 2);
+  assertEquals(listeners[2].target, { address: { hostname: "h", port: 80 } });
+  assertEquals(listeners[3].sni, undefined);
+  assertEquals(listeners[3].target, {
+    address: { hostname: "h", port: 443 },
+    tls: { serverName: "x", pins: [], alpn: [], insecure: false },
+    proxyProtocol: 2,
+  });
+  assertEquals(listeners[4].sni, {
+    port: 443,
+    names: ["*.corp.example", "xn--bcher-kva.example"],
+    proxyProtocol: 1,
+  });
+  assertEquals([hops.a.proxyProtocol, hops.b.proxyProtocol], [2, 2]);
+});
+
 test("chains name hops, or hold them", async () => {
   const config = await validateConfig({
     hops: { office: "http://office:8080" },
@@ -191,17 +237,58 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     `access: \`access\` ${notSupported}`,
     `admin: \`admin\` ${notSupported}`,
   ]],
-  ["listener features to come", {
+  ["TLS by name that contradicts itself", {
     listeners: [
       "sni://:443",
-      { address: "127.0.0.1:1", sni: true, proxyProtocol: { trusted: [] } },
-      { address: "127.0.0.1:2", tls: [{ certificate, key }, { certificate, key }] },
+      { address: "127.0.0.1:1", sni: { port: 0, names: [] } },
+      { address: "127.0.0.1:2", sni: { names: ["*", "a b", "::1", "*.*.example"] } },
+      { address: "127.0.0.1:3", sni: true, users: [{ username: "a", password: "b" }] },
+      { address: "127.0.0.1:4", sni: true, target: "h:1" },
+      { address: ":5", sni: true, tls: { certificate, key, clientCa: certificate, target: "h:1" } },
+      { address: "127.0.0.1:6", sni: "yes", tls: [] },
+      { address: "127.0.0.1:7", sni: true, tls: { certificate, key } },
+      { address: "127.0.0.1:8", tls: [{ certificate, key }, { certificate, key, target: "h:1" }] },
+      {
+        address: "127.0.0.1:9",
+        tls: [{ certificate, key, target: "h:1" }],
+        users: [{ username: "a", password: "b" }],
+      },
     ],
   }, [
-    `listeners[0]: sni:// ${notSupported}`,
-    `listeners[1].proxyProtocol: \`proxyProtocol\` ${notSupported}`,
-    `listeners[1].sni: \`sni\` ${notSupported}`,
-    `listeners[2].tls[1]: a list of certificates, chosen by server name, ${notSupported}`,
+    'listeners[0]: [::]:443 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
+    "listeners[1].sni.names: expected at least 1 entry",
+    "listeners[1].sni.port: expected at least 1",
+    'listeners[2].sni.names[0]: "*" is not a host name',
+    'listeners[2].sni.names[1]: "a b" is not a host name',
+    'listeners[2].sni.names[2]: expected a name, or one behind *., found "::1"',
+    'listeners[2].sni.names[3]: "*.example" is not a host name',
+    "listeners[3].users: TLS that is passed on (`sni`) cannot ask for a user; leave `users` out",
+    "listeners[4].target: with `sni`, a `target` is for the TLS that is terminated; list `tls` too",
+    'listeners[5].address: [::]:5 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
+    "listeners[6].sni: expected true or false or an object, found a string",
+    "listeners[6].tls: expected at least 1 entry",
+    "listeners[7].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
+    "listeners[8].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
+    "listeners[9].tls[0].target: a `target` cannot ask for a user; leave `users` out",
+  ]],
+  ["the PROXY protocol without sense", {
+    listeners: [
+      { address: "127.0.0.1:1", proxyProtocol: { trusted: [] } },
+      { address: "127.0.0.1:2", proxyProtocol: { trusted: ["10.0.0.0/33", "example.com", "fe80::1%1/64"] } },
+      "127.0.0.1:3?proxy-protocol=",
+      { address: "127.0.0.1:4", target: { address: "h:1", proxyProtocol: 3 } },
+      { address: "127.0.0.1:5", target: { address: "h" } },
+    ],
+    hops: { a: "http://h?proxy-protocol=v2" },
+  }, [
+    "hops.a: proxy-protocol: expected 1 or 2, the version of the PROXY protocol",
+    "listeners[0].proxyProtocol.trusted: expected at least 1 entry",
+    'listeners[1].proxyProtocol.trusted[0]: "10.0.0.0/33" is no block of addresses such as 10.0.0.0/8',
+    'listeners[1].proxyProtocol.trusted[1]: "example.com" is no block of addresses such as 10.0.0.0/8',
+    'listeners[1].proxyProtocol.trusted[2]: "fe80::1%1/64" is no block of addresses such as 10.0.0.0/8',
+    'listeners[2]: proxy-protocol: "" is no block of addresses such as 10.0.0.0/8',
+    "listeners[3].target.proxyProtocol: expected 1 or 2, the version of the PROXY protocol",
+    "listeners[4].target.address: expected host:port, found no port",
   ]],
   ["hop features to come", {
     hops: { a: "http://h" },
@@ -253,6 +340,17 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "listeners[0].protocols[0]: SOCKS4 has no password, so a listener with `users` cannot offer it",
     "listeners[1].protocols: a port forward (`target`) speaks no protocol of its own; leave `protocols` out",
     "listeners[1].users: a port forward (`target`) cannot ask for a user; leave `users` out",
+  ]],
+  ["requests in absolute form where there can be none", {
+    hops: {
+      a: "socks5://h?forward=absolute",
+      b: { protocol: "http", address: "h", forward: "absolute", resolve: "local" },
+      c: "http://h?forward=relative",
+    },
+  }, [
+    "hops.a: forward: only an HTTP proxy can be asked in absolute form",
+    "hops.b.resolve: requests in absolute form carry the name itself: leave `resolve` out",
+    'hops.c: forward: expected "absolute", found "relative"',
   ]],
   ["users nobody can be", {
     listeners: [{
@@ -356,7 +454,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "log.lvl: unknown key `lvl`; known are `level`, `format`",
     "listeners[0].user: unknown key `user`; did you mean `users`?",
     "listeners[0].tls.cert: unknown key `cert`; did you mean `certificate`?",
-    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `username`, `password`, `resolve`, `timeout`",
+    "hops.a.zebra: unknown key `zebra`; known are `protocol`, `address`, `tls`, `proxyProtocol`, `username`, `password`, `resolve`, `forward`, `timeout`",
   ]],
 ];
 

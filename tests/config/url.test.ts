@@ -50,6 +50,7 @@ const hops: Record<string, HopUrl> = {
         insecure: true,
       },
     },
+  "http://h?forward=absolute": { protocol: "http", address: "h:80", forward: "absolute" },
   "socks5://h?resolve=local&timeout=5s": {
     protocol: "socks5",
     address: "h:1080",
@@ -86,6 +87,13 @@ const listeners: Record<string, ListenerUrl> = {
   "socks5,http+tls://:443": { address: "[::]:443", protocols: ["socks5", "http"], tls: { required: true } },
   "auto://:443?cert=c&key=k": { address: "[::]:443", tls: { certificate: "c", key: "k" } },
   ":443?open=true": { address: "[::]:443", open: true },
+  "sni://:443": { address: "[::]:443", sni: true },
+  "sni://127.0.0.1:443?port=8443": { address: "127.0.0.1:443", sni: { port: 8443 } },
+  ":1?proxy-protocol=10.0.0.0/8,::1": {
+    address: "[::]:1",
+    proxyProtocol: { trusted: ["10.0.0.0/8", "::1"] },
+  },
+  "127.0.0.1:1?forwarded=true": { address: "127.0.0.1:1", forwarded: true },
   "tcp://:2222/host:22": { address: "[::]:2222", target: "host:22" },
   "tcp://127.0.0.1:2222/[::1]:22": { address: "127.0.0.1:2222", target: "[::1]:22" },
   "tcp+tls://:1/h:2?cert=c&key=k": {
@@ -142,14 +150,18 @@ const badListeners: Record<string, string> = {
   "scks5://:1": 'unknown scheme "scks5"; did you mean "socks5"?',
   "socks5,auto://:1": "auto:// stands alone",
   "socks5,tcp://:1/h:1": "tcp:// stands alone",
-  "sni://:443": "sni:// is not supported",
+  "sni://:443?cert=c&key=k": "sni:// terminates no TLS",
+  "sni+tls://:443": "write it without +tls",
+  "sni,http://:443": "sni:// stands alone",
+  "sni://alice@:443": "cannot ask for a user",
+  "sni://:443/h:1": "only tcp:// has a target",
+  ":1?port=443": "`port` is an option of sni://",
   "socks5+tls,http://:1": "write socks5,http+tls://",
   "socks5://:1?cert=c&key=k": "write socks5+tls:// (required) or auto:// (optional)",
   "tcp://:1/h:1?cert=c": "write tcp+tls://",
   "tcp://:1": "found no target",
   "tcp://:1/h": "found no port",
   "socks5://:1/h:2": "only tcp:// has a target",
-  ":1?proxy-protocol=10.0.0.0/8": "`proxy-protocol` is not supported",
   ":1?opn=true": "did you mean `open`?",
 };
 

@@ -5,35 +5,25 @@
  */
 import { BufferedConn, type Conn } from "../../src/core/conn.ts";
 import type { LayeredConn } from "../../src/core/dialer.ts";
-import { background } from "../../src/core/handshake.ts";
-import type { Session } from "../../src/core/serve.ts";
 import { h2Hop } from "../../src/protocols/h2_hop.ts";
 import { h2Handler } from "../../src/protocols/h2_server.ts";
 import { anonymous } from "../../src/protocols/http_challenges.ts";
+import { FakeConn } from "../support/fake_conn.ts";
+import { fakeSession, fakeWay } from "../support/session.ts";
 
 type Pair = readonly [client: Conn, server: Conn];
 
 /** Opens streams over connections that `connect` makes; as many as there are share one. */
 export function h2Tunnels(connect: () => Promise<Pair>): () => Promise<Pair> {
   const arrived = new Map<string, (server: Conn) => void>();
-  const session: Session = {
-    handshake: background,
-    gate: null,
-    maxBytes: 65_536,
-    retired: background.signal,
-    stopping: background.signal,
-    rejected: () => {},
-    tunnel: () => Promise.reject(new Error("a stream has no handshake of its own")),
+  const session = fakeSession({
+    // Nobody relays: the test has the stream itself.
     open: (_protocol, { target }) =>
-      Promise.resolve({
-        conn: null!, // nobody relays: the test has the stream itself
-        close: () => {},
-        relay: (server) => {
-          arrived.get(target.hostname)!(server);
-          return Promise.resolve();
-        },
-      }),
-  };
+      Promise.resolve(fakeWay(new FakeConn(), (server) => {
+        arrived.get(target.hostname)!(server);
+        return Promise.resolve();
+      })),
+  });
   const dialer = h2Hop({
     label: "h2",
     server: { hostname: "proxy.example", port: 443 },

@@ -85,3 +85,27 @@ test("everything else goes to the connection below", async () => {
   assertEquals(fromUtf8(inner.sent), "x");
   assertEquals([conn.localAddr, conn.remoteAddr], [inner.localAddr, inner.remoteAddr]);
 });
+
+test("a wait for more that nobody awaits any longer is joined by the next reader", async () => {
+  const inner = new FakeConn();
+  const conn = new BufferedConn(inner);
+  const forgotten = conn.fill();
+  assertStrictEquals(conn.unwrap(), conn, "somebody reads already");
+  const p = new Uint8Array(8);
+  const read = conn.read(p);
+  const fill = conn.fill();
+  inner.deliver(utf8("hello"));
+  assertEquals([await forgotten, await fill, await read], [true, true, 5]);
+  assertEquals(fromUtf8(p.subarray(0, 5)), "hello");
+  assertStrictEquals(conn.unwrap(), inner);
+  const last = conn.fill();
+  inner.deliver(null);
+  assertEquals([await conn.read(p), await last], [null, false]);
+});
+
+test("room is made for as much as is asked for", async () => {
+  const inner = new FakeConn(new Uint8Array(5000));
+  const conn = new BufferedConn(inner);
+  await conn.fill(4096);
+  assertEquals(conn.buffered.length, 4096);
+});

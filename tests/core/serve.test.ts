@@ -6,7 +6,7 @@
  */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { test } from "node:test";
-import { BufferedConn } from "../../src/core/conn.ts";
+import { BufferedConn, type Client } from "../../src/core/conn.ts";
 import { background, deadline, read } from "../../src/core/handshake.ts";
 import {
   decide,
@@ -118,15 +118,18 @@ test("after sniffing the signal has no say over the connection", async () => {
 /** A session that remembers the tunnel it was asked for. */
 class FakeSession implements Session {
   readonly handshake = background;
+  client: Client = {};
+  readonly timeouts = { handshake: 1000, idle: 1000, halfClosed: 1000 };
   readonly retired = background.signal;
   readonly stopping = background.signal;
+  readonly forwarded = false;
   tunnels: [rest: string, protocol: string, request: TunnelRequest][] = [];
   constructor(readonly gate: Gate, readonly maxBytes: number) {}
   open(): Promise<never> {
     throw new Error("opening is the tunnel's business");
   }
-  rejected(error: unknown): void {
-    throw error;
+  refused(): void {
+    throw new Error("refusing is the server's business");
   }
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
     this.tunnels.push([fromUtf8(conn.buffered), protocol, request]);

@@ -29,6 +29,7 @@ const values = [
 ];
 
 const types = [
+  "Client",
   "ConfigInput",
   "Conn",
   "Context",

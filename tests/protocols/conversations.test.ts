@@ -16,6 +16,7 @@ import { failureOf, proxyError, rejectionOf } from "../support/errors.ts";
 import { FakeConn } from "../support/fake_conn.ts";
 import { gateFor, tunnelFailure } from "../support/gates.ts";
 import { answered, converse, everyChunking, run } from "../support/handshake.ts";
+import { acceptConnect } from "../support/http.ts";
 
 interface Pair {
   readonly name: string;
@@ -33,12 +34,12 @@ const pairs: Pair[] = [
     accept: socks5.accept,
   },
   { name: "SOCKS4", connect: (target) => socks4.connect(target, "alice"), accept: socks4.accept },
-  { name: "HTTP", connect: (target) => http.connect(target), accept: http.accept },
+  { name: "HTTP", connect: (target) => http.connect(target), accept: acceptConnect },
   {
     name: "HTTP with a password",
     user: "alice",
     connect: (target, password = "secret") => http.connect(target, http.basic("alice", password)),
-    accept: http.accept,
+    accept: acceptConnect,
   },
 ];
 const gate = ({ user }: Pair) => user === undefined ? null : gateFor(user, "secret");
@@ -175,7 +176,7 @@ test("a client that is refused gets its answer, and what it pipelined is left al
       ),
     ],
     [socks4.accept, concat(...run(socks4.connect(targets[0]), utf8("")).writes)],
-    [http.accept, concat(...run(http.connect(targets[0]), utf8("")).writes)],
+    [acceptConnect, concat(...run(http.connect(targets[0]), utf8("")).writes)],
   ];
   for (const [accept, message] of pipelined) {
     const sent = accept === socks5.accept ? concat(Uint8Array.of(5, 1, 2), message) : message;

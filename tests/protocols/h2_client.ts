@@ -5,12 +5,13 @@
  * @module
  */
 import { BufferedConn, type Conn } from "../../src/core/conn.ts";
-import { background, deadline } from "../../src/core/handshake.ts";
-import { relay } from "../../src/core/relay.ts";
-import type { Destination, Gate, Session, Way } from "../../src/core/serve.ts";
+import type { ProxyError } from "../../src/core/errors.ts";
+import { deadline } from "../../src/core/handshake.ts";
+import type { Destination, Gate } from "../../src/core/serve.ts";
 import { h2Handler, type H2ServerOptions } from "../../src/protocols/h2_server.ts";
 import { RawPeer } from "../support/h2_peer.ts";
 import { type MemoryOptions, memoryPair } from "../support/memory.ts";
+import { fakeSession, fakeWay } from "../support/session.ts";
 
 /** How a listener is to behave. */
 export interface ListenerOptions extends Partial<H2ServerOptions> {
@@ -28,13 +29,11 @@ export interface Client {
   readonly asked: Destination[];
   /** The other ends of the tunnels, in order. */
   readonly targets: Conn[];
-  readonly rejected: unknown[];
+  readonly refused: ProxyError[];
   readonly retire: AbortController;
   /** What became of the handler. */
   readonly handled: Promise<unknown>;
 }
-
-const patient = { idle: 600_000, halfClosed: 600_000 };
 
 /** Connects; the preface is the test's business. */
 export function h2Client(options: ListenerOptions = {}): Client {
@@ -44,32 +43,28 @@ export function h2Client(options: ListenerOptions = {}): Client {
   const retire = new AbortController();
   const asked: Destination[] = [];
   const targets: Conn[] = [];
-  const rejected: unknown[] = [];
+  const refused: ProxyError[] = [];
   const { ctx, done } = deadline(undefined, handshake);
   const inMemory = () => {
     const [conn, target] = memoryPair();
     targets.push(target);
     return Promise.resolve(conn);
   };
-  const session: Session = {
+  const session = fakeSession({
     handshake: ctx,
     gate,
-    maxBytes: 65_536,
     retired: retire.signal,
-    stopping: background.signal,
-    rejected: (error) => void rejected.push(error),
-    tunnel: () => Promise.reject(new Error("a stream has no handshake of its own")),
-    async open(_protocol, destination): Promise<Way> {
+    refused: (error) => void refused.push(error),
+    async open(_protocol, destination) {
       done();
       asked.push(destination);
-      const conn = await (dial ?? inMemory)(destination);
-      return { conn, close: () => {}, relay: async (client) => void await relay(client, conn, patient) };
+      return fakeWay(await (dial ?? inMemory)(destination));
     },
-  };
+  });
   const next = () => Promise.reject(new Error("nothing is peeled"));
   const handled = h2Handler({ maxStreams, idle, window }).handle(new BufferedConn(far), session, next)
     .then(() => undefined, (error) => error).finally(done);
-  return { peer: new RawPeer(near), asked, targets, rejected, retire, handled };
+  return { peer: new RawPeer(near), asked, targets, refused, retire, handled };
 }
 
 /** A client that has sent its preface, and one CONNECT, on stream 1, that was accepted. */

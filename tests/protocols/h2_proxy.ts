@@ -5,13 +5,11 @@
  */
 import { BufferedConn, type Conn, type Endpoint } from "../../src/core/conn.ts";
 import type { Dialer, LayeredConn } from "../../src/core/dialer.ts";
-import { background } from "../../src/core/handshake.ts";
-import { relay } from "../../src/core/relay.ts";
-import type { Session } from "../../src/core/serve.ts";
 import { type H2Hop, h2Hop } from "../../src/protocols/h2_hop.ts";
 import { h2Handler } from "../../src/protocols/h2_server.ts";
 import { anonymous } from "../../src/protocols/http_challenges.ts";
 import { memoryPair } from "../support/memory.ts";
+import { fakeSession, fakeWay } from "../support/session.ts";
 
 export const target: Endpoint = { hostname: "target.example", port: 443 };
 export const server: Endpoint = { hostname: "proxy.example", port: 443 };
@@ -60,26 +58,15 @@ export class Proxy {
     const [near, conn] = memoryPair();
     const retire = new AbortController();
     const targets: Conn[] = [];
-    const limits = { idle: 600_000, halfClosed: 600_000 };
-    const session: Session = {
-      handshake: background,
-      gate: null,
-      maxBytes: 65_536,
+    const session = fakeSession({
       retired: retire.signal,
-      stopping: background.signal,
-      rejected: () => {},
-      tunnel: () => Promise.reject(new Error("a stream has no handshake of its own")),
       open: () => {
         const [upstream, target] = memoryPair();
         targets.push(target);
         this.serve(target);
-        return Promise.resolve({
-          conn: upstream,
-          close: () => {},
-          relay: async (client) => void await relay(client, upstream, limits),
-        });
+        return Promise.resolve(fakeWay(upstream));
       },
-    };
+    });
     const { maxStreams = 256, window = 65_536 } = this.options;
     const next = () => Promise.reject(new Error("nothing is peeled"));
     const done = h2Handler({ maxStreams, idle: 600_000, window }).handle(

@@ -168,18 +168,18 @@ for (
 }
 
 test("other methods are 501 for now", async () => {
-  const { peer, rejected } = h2Client();
+  const { peer, refused } = h2Client();
   await peer.greet();
   const fields = { ":method": "GET", ":scheme": "http", ":authority": "a", ":path": "/" };
   await peer.send(h2.headers(1, fields, true));
   assertEquals((await answer(peer, 1)).status, 501);
   assertStringIncludes(fromUtf8((await peer.until(h2.DATA, 1)).payload), "use CONNECT");
-  assertEquals(rejected.map((error) => proxyError(error).code), ["unsupported"]);
+  assertEquals(refused.map((error) => error.code), ["unsupported"]);
 });
 
 test("every stream authenticates by itself, and a 407 is no reason to end the others", async () => {
   const gate = gateFor("alice", "se:cret");
-  const { peer, asked, rejected } = h2Client({ gate });
+  const { peer, asked, refused } = h2Client({ gate });
   const decoder = new HpackDecoder();
   const basic = (text: string) => ({ "proxy-authorization": `Basic ${btoa(text)}` });
   await peer.greet();
@@ -194,7 +194,7 @@ test("every stream authenticates by itself, and a 407 is no reason to end the ot
   await peer.send(h2.connectTo(7, "a:1"));
   assertEquals((await answer(peer, 7, decoder)).status, 407);
   assertEquals(asked.map(({ user }) => user), ["alice"]);
-  assertEquals(rejected.map((error) => proxyError(error).message), [
+  assertEquals(refused.map((error) => error.message), [
     "credentials are missing",
     'wrong credentials for user "alice"',
     "credentials are missing",

@@ -5,19 +5,13 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { test } from "node:test";
-import {
-  accept,
-  type Authenticator,
-  basic,
-  type Challenge,
-  connect,
-} from "../../src/protocols/http_connect.ts";
+import { type Authenticator, basic, type Challenge, connect } from "../../src/protocols/http_connect.ts";
 import { parseChallenges } from "../../src/protocols/http_challenges.ts";
 import { concat, fromUtf8, utf8 } from "../support/bytes.ts";
 import { proxyError, thrownBy } from "../support/errors.ts";
 import { gateFor } from "../support/gates.ts";
 import { everyChunking, run } from "../support/handshake.ts";
-import { readAnswer } from "../support/http.ts";
+import { acceptConnect, readAnswer } from "../support/http.ts";
 
 const base64 = (text: string) => btoa(String.fromCharCode(...utf8(text)));
 const request = (...authorizations: string[]) =>
@@ -40,7 +34,7 @@ for (const [username, password, authorization] of users) {
   test(`${authorization.slice(0, 30)} lets ${JSON.stringify(username)} in`, () => {
     for (const chunks of everyChunking(concat(request(authorization), "payload"))) {
       const gate = gateFor(username, password);
-      const { result, writes, rest } = run(accept(gate), chunks);
+      const { result, writes, rest } = run(acceptConnect(gate), chunks);
       assertEquals([result?.user, writes, fromUtf8(rest)], [username, [], "payload"]);
       assertEquals(gate.knocks, [[username, password]]);
     }
@@ -67,7 +61,7 @@ for (const [name, authorizations, knocks] of strangers) {
     const again = request(`Basic ${base64("alice:secret")}`);
     for (const chunks of everyChunking(concat(request(...authorizations), again), 20)) {
       const gate = gateFor("alice", "secret");
-      const { error, result, writes, rest } = run(accept(gate), chunks);
+      const { error, result, writes, rest } = run(acceptConnect(gate), chunks);
       assertEquals([result, writes.length, fromUtf8(rest)], [undefined, 1, again]);
       const answer = readAnswer(writes[0]);
       assertEquals([answer.status, answer.reason], [407, "Proxy Authentication Required"]);
@@ -84,7 +78,7 @@ for (const [name, authorizations, knocks] of strangers) {
 
 test("a refused user is named in the error, printably, not in the answer", () => {
   const { error, writes } = run(
-    accept(gateFor("a", "b")),
+    acceptConnect(gateFor("a", "b")),
     utf8(request(`Basic ${base64("e\x1bve:hunter2")}`)),
   );
   assertEquals(proxyError(error).message, 'wrong credentials for user "e\\u001bve"');

@@ -10,7 +10,7 @@ import { BufferedConn } from "../../src/core/conn.ts";
 import { background, deadline } from "../../src/core/handshake.ts";
 import { decide, sniff, type Verdict } from "../../src/core/serve.ts";
 import { h2 } from "../../src/protocols/h2_server.ts";
-import { httpConnect } from "../../src/protocols/http_connect.ts";
+import { httpProxy } from "../../src/protocols/http_proxy.ts";
 import { socks4 } from "../../src/protocols/socks4.ts";
 import { socks5 } from "../../src/protocols/socks5.ts";
 import { tlsMatcher } from "../../src/protocols/tls.ts";
@@ -24,7 +24,7 @@ const candidates: { matcher: { name: string; match(head: Uint8Array): Verdict } 
   socks5,
   socks4,
   h2,
-  httpConnect,
+  httpProxy,
 ];
 const name = (found: typeof candidates[number] | "more" | "none") =>
   typeof found === "string" ? found : found.matcher.name;

@@ -18,6 +18,7 @@ import { concat, cutAt, hex, toHex, utf8 } from "../support/bytes.ts";
 import { FakeConn } from "../support/fake_conn.ts";
 import { gateFor } from "../support/gates.ts";
 import { answered, converse, type Outcome, run } from "../support/handshake.ts";
+import { acceptConnect } from "../support/http.ts";
 
 const alice = { username: "alice", password: "secret" };
 const target = { hostname: "a.b", port: 443 };
@@ -36,11 +37,11 @@ const handshakes: [name: string, make: () => Handshake<unknown>, valid: Uint8Arr
     hex("04 01 01 bb c0 00 02 01 61 00"),
     hex("04 01 01 bb 00 00 00 01 00 61 2e 62 00"),
   ]],
-  ["the HTTP server", () => http.accept(null), [
+  ["the HTTP server", () => acceptConnect(null), [
     utf8("CONNECT a.b:443 HTTP/1.1\r\nHost: a.b\r\n\r\n"),
     utf8("\r\nGET / HTTP/1.0\r\n\r\n"),
   ]],
-  ["the HTTP server with users", () => http.accept(gate()), [
+  ["the HTTP server with users", () => acceptConnect(gate()), [
     utf8("CONNECT a.b:443 HTTP/1.1\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\n"),
   ]],
   ["the SOCKS5 client", () => socks5.connect(target), [hex("05 00 05 00 00 01 00 00 00 00 00 00")]],
@@ -139,7 +140,7 @@ const carriers: [
   name: string,
   hosts: fc.Arbitrary<string>,
   (to: Endpoint) => Handshake<void>,
-  typeof http.accept,
+  typeof acceptConnect,
 ][] = [
   ["SOCKS5", fc.oneof(fc.domain(), anyV4, anyV6), socks5.connect, socks5.accept],
   [
@@ -148,7 +149,7 @@ const carriers: [
     socks4.connect,
     socks4.accept,
   ],
-  ["HTTP", fc.oneof(fc.domain(), anyV4, anyV6), http.connect, http.accept],
+  ["HTTP", fc.oneof(fc.domain(), anyV4, anyV6), http.connect, acceptConnect],
 ];
 for (const [name, hosts, connect, accept] of carriers) {
   test(`any target arrives through ${name} as it was`, () => {
@@ -173,7 +174,7 @@ test("any credentials arrive through SOCKS5 as they were", () => {
 test("any credentials arrive through HTTP as they were", () => {
   fc.assert(fc.property(anySecret.filter((name) => !name.includes(":")), anySecret, (username, password) => {
     const gate = gateFor(username, password);
-    const request = arrives(http.connect(target, http.basic(username, password)), http.accept(gate), 50);
+    const request = arrives(http.connect(target, http.basic(username, password)), acceptConnect(gate), 50);
     assertEquals([request.user, gate.knocks], [username, [[username, password]]]);
   }));
 });

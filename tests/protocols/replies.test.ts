@@ -10,18 +10,19 @@ import { type ErrorCode, ProxyError } from "../../src/core/errors.ts";
 import type { Handshake } from "../../src/core/handshake.ts";
 import type { TunnelRequest } from "../../src/core/serve.ts";
 import * as http from "../../src/protocols/http_connect.ts";
+import { httpProxy } from "../../src/protocols/http_proxy.ts";
 import * as socks4 from "../../src/protocols/socks4.ts";
 import * as socks5 from "../../src/protocols/socks5.ts";
 import { concat, hex, toHex, utf8 } from "../support/bytes.ts";
 import { proxyError } from "../support/errors.ts";
 import { errorCodes, tunnelFailure } from "../support/gates.ts";
 import { answered, converse, run } from "../support/handshake.ts";
-import { readAnswer } from "../support/http.ts";
+import { acceptConnect, readAnswer } from "../support/http.ts";
 
 const requests = {
   socks5: run(socks5.accept(null), hex("05 01 00 05 01 00 01 7f 00 00 01 00 50")).result!,
   socks4: run(socks4.accept(null), hex("04 01 00 50 7f 00 00 01 00")).result!,
-  http: run(http.accept(null), utf8("CONNECT a:80 HTTP/1.1\r\n\r\n")).result!,
+  http: run(acceptConnect(null), utf8("CONNECT a:80 HTTP/1.1\r\n\r\n")).result!,
 };
 
 /** The contract. */
@@ -118,7 +119,7 @@ const unwelcome = {
 test("a protocol that a listener does not speak is refused in that protocol", () => {
   assertEquals(toHex(socks5.socks5.unwelcome("why")), unwelcome.socks5);
   assertEquals(toHex(socks4.socks4.unwelcome("why")), unwelcome.socks4);
-  const { status, body, field } = readAnswer(http.httpConnect.unwelcome("HTTP is not spoken here"));
+  const { status, body, field } = readAnswer(httpProxy.unwelcome("HTTP is not spoken here"));
   assertEquals([status, body, field("connection")], [400, "HTTP is not spoken here\n", "close"]);
 });
 
@@ -126,7 +127,11 @@ test("a protocol that a listener does not speak is refused in that protocol", ()
 
 type Connect = (target: { hostname: string; port: number }) => Handshake<void>;
 type Accept = (gate: null) => Handshake<TunnelRequest>;
-const protocols: Record<string, { connect: Connect; accept: Accept }> = { socks5, socks4, http };
+const protocols: Record<string, { connect: Connect; accept: Accept }> = {
+  socks5,
+  socks4,
+  http: { connect: http.connect, accept: acceptConnect },
+};
 
 /** What a client learns when the server that it asked could not make the tunnel. */
 function learnt(name: string, code: ErrorCode): ErrorCode {

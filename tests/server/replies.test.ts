@@ -159,7 +159,7 @@ const wrongRequests: [request: string, status: number][] = [
   ["CONNECT example.com:0 HTTP/1.1\r\n\r\n", 400],
   ["CONNECT example.com:443 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 400],
   ["PUT / HTTP/1.1\r\n\r\n", 400],
-  ["OPTIONS * HTTP/1.1\r\n\r\n", 405],
+  ["DELETE * HTTP/1.1\r\n\r\n", 405],
   [`CONNECT example.com:443 HTTP/1.1\r\nX: ${"x".repeat(70_000)}\r\n\r\n`, 431],
 ];
 

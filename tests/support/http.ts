@@ -4,6 +4,9 @@
  * @module
  */
 import { type Field, fieldValues, headEnd, parseResponseHead } from "../../src/core/http_head.ts";
+import type { Handshake } from "../../src/core/handshake.ts";
+import type { Gate, TunnelRequest } from "../../src/core/serve.ts";
+import { accept, readRequest } from "../../src/protocols/http_connect.ts";
 import { fromUtf8 } from "./bytes.ts";
 
 /** A whole response. */
@@ -25,4 +28,9 @@ export function readAnswer(bytes: Uint8Array): Answer {
   const length = Number(field("content-length") ?? 0);
   if (bytes.length !== end + length) throw new Error(`the body is not ${length} bytes long`);
   return { status, reason, fields, body: fromUtf8(bytes.slice(end)), field };
+}
+
+/** The server's side of CONNECT, from a request's first byte. */
+export function* acceptConnect(gate: Gate): Handshake<TunnelRequest> {
+  return yield* accept(yield* readRequest(), gate);
 }

@@ -91,11 +91,13 @@ export async function sshDynamic(server: SshServer): Promise<Peer> {
 export interface SquidOptions {
   /** The only ports that CONNECT may ask for. */
   readonly ports: readonly number[];
+  /** It takes requests in absolute-form for port 80 as well, and from then on CONNECT to no other port than these. */
+  readonly plain?: boolean;
   readonly credentials?: Credentials;
 }
 
 /** The office proxy: nothing but CONNECT, to nothing but the given ports. */
-export async function squid({ ports, credentials }: SquidOptions): Promise<Peer> {
+export async function squid({ ports, plain = false, credentials }: SquidOptions): Promise<Peer> {
   const directory = temporaryDirectory();
   const port = await freePort();
   const log = directory.join("access.log");
@@ -115,8 +117,9 @@ http_access deny !known
     `http_port 127.0.0.1:${port}
 acl CONNECT method CONNECT
 acl permitted port ${ports.join(" ")}
-http_access deny !CONNECT
-http_access deny !permitted
+acl web port 80
+${plain ? "http_access deny CONNECT !permitted\nhttp_access deny !CONNECT !web" : "http_access deny !CONNECT"}
+${plain ? "" : "http_access deny !permitted"}
 ${gate}http_access allow all
 access_log stdio:${log}
 cache_log ${directory.join("cache.log")}

@@ -15,6 +15,8 @@ export interface StunnelOptions {
   readonly certificate: Certificate;
   /** The authority whose client certificates are required. */
   readonly clientCa?: string;
+  /** Tells `to` of the client by the PROXY protocol, version 1. */
+  readonly proxyProtocol?: boolean;
   readonly hostname?: string;
   /** Any free port if it isn't given. */
   readonly port?: number;
@@ -22,7 +24,14 @@ export interface StunnelOptions {
 
 /** Starts stunnel and waits until it accepts connections. */
 export async function stunnel(options: StunnelOptions): Promise<Served> {
-  const { to, certificate, clientCa, hostname = "127.0.0.1", port = await freePort(hostname) } = options;
+  const {
+    to,
+    certificate,
+    clientCa,
+    proxyProtocol,
+    hostname = "127.0.0.1",
+    port = await freePort(hostname),
+  } = options;
   const directory = temporaryDirectory();
   const file = directory.write(
     "stunnel.conf",
@@ -35,7 +44,9 @@ accept = ${hostname}:${port}
 connect = ${to}
 cert = ${certificate.cert}
 key = ${certificate.key}
-${clientCa ? `CAfile = ${clientCa}\nverifyChain = yes\nrequireCert = yes\n` : ""}`,
+${clientCa ? `CAfile = ${clientCa}\nverifyChain = yes\nrequireCert = yes\n` : ""}${
+      proxyProtocol ? "protocol = proxy\n" : ""
+    }`,
   );
   return served({ daemon: start("stunnel4", [file]), hostname, port, directory });
 }

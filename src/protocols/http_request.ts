@@ -1,0 +1,133 @@
+/**
+ * A request that a client wants forwarded, read from its head: where it goes, and how it goes on.
+ *
+ * The target alone says where: Host is replaced from it, and a request in origin-form is never routed.
+ *
+ * @module
+ */
+import { formatEndpoint, parseEndpoint } from "../core/address.ts";
+import type { Endpoint } from "../core/conn.ts";
+import { type Framing, framingFields, requestFraming } from "../core/http_body.ts";
+import { type Field, fieldValues, formatHead, HeadError, type RequestHead } from "../core/http_head.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { Forwarding } from "../core/dialer.ts";
+import { beenHere, closes, endToEnd, upgradesToWebSocket, via } from "./http_fields.ts";
+
+/** One request on a client's connection; its framing is sound. */
+export interface Request {
+  readonly head: RequestHead;
+  readonly framing: Framing;
+  /** The client ends the connection behind it, or can't do otherwise. */
+  readonly closes: boolean;
+}
+
+/** @throws HeadError */
+export function parseRequest(head: RequestHead): Request {
+  return { head, framing: requestFraming(head), closes: closes(head) };
+}
+
+/** Where a request goes. */
+export interface Destination {
+  readonly target: Endpoint;
+  /** The target in origin-form, or `*`. */
+  readonly path: string;
+  readonly upgrade: boolean;
+}
+
+/** It can't be forwarded; the client is told so. */
+export class Refusal extends HeadError {
+  constructor(status: number, message: string, readonly code: ErrorCode, readonly fatal = false) {
+    super(message, status);
+  }
+}
+
+/** @throws Refusal */
+export function destinationOf({ head, framing }: Request): Destination {
+  const { method, target, minor, fields } = head;
+  const match = /^http:\/\/(?:[^/?#@]*@)?([^/?#@]*)((?:[/?][^#]*)?)(?:#.*)?$/i.exec(target);
+  if (match === null) throw otherForm(method, target);
+  const [, authority, rest] = match;
+  let endpoint: Endpoint;
+  try {
+    endpoint = parseEndpoint(authority.replace(/:$/, ""), { defaultPort: 80 });
+  } catch (error) {
+    throw new Refusal(400, `the request's target: ${(error as Error).message}`, "address");
+  }
+  if (beenHere(fields)) {
+    throw new Refusal(
+      508,
+      "the request has been here before: the chain leads back to its own listener",
+      "loop",
+    );
+  }
+  const path = rest === "" && method === "OPTIONS" ? "*" : rest.startsWith("/") ? rest : `/${rest}`;
+  const upgrade = method === "GET" && minor === 1 && framing.kind === "none" && upgradesToWebSocket(fields);
+  return { target: endpoint, path, upgrade };
+}
+
+function otherForm(method: string, target: string): Refusal {
+  if (target.startsWith("/")) {
+    const why = "this is a proxy, not a web server: set it as your program's proxy";
+    return new Refusal(400, why, "protocol", true);
+  }
+  if (/^https:\/\//i.test(target)) {
+    return new Refusal(501, "https:// goes through a proxy by CONNECT, not in absolute form", "unsupported");
+  }
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(target)?.[1];
+  if (scheme?.toLowerCase() === "http") {
+    return new Refusal(400, "the target is not an http:// URL", "address");
+  }
+  if (scheme !== undefined) {
+    return new Refusal(501, `${scheme}:// is not forwarded here, only http://`, "unsupported");
+  }
+  return new Refusal(
+    405,
+    `method ${method} of this target is not supported here; use CONNECT`,
+    "unsupported",
+    true,
+  );
+}
+
+/**
+ * How many more times the request may be forwarded; only OPTIONS and TRACE count (RFC 9110 section 7.6.2).
+ *
+ * @throws Refusal
+ */
+export function maxForwards({ method, fields }: RequestHead): number | undefined {
+  if (method !== "OPTIONS" && method !== "TRACE") return undefined;
+  const values = fieldValues(fields, "max-forwards");
+  if (values.length === 0) return undefined;
+  if (values.length > 1 || !/^[0-9]{1,9}$/.test(values[0])) {
+    throw new Refusal(400, "Max-Forwards is not a number", "protocol");
+  }
+  return Number(values[0]);
+}
+
+/**
+ * The head as it goes on, written anew: to the target, or to a proxy that takes it in absolute form.
+ *
+ * @throws HeadError
+ */
+export function outgoingHead(
+  { head, framing }: Request,
+  { target, path, upgrade }: Destination,
+  added: readonly Field[],
+  proxy?: Forwarding,
+): Uint8Array {
+  const { method, minor } = head;
+  const left = maxForwards(head);
+  const authority = target.port === 80 ? formatEndpoint(target).replace(/:80$/, "") : formatEndpoint(target);
+  const fields: Field[] = [["Host", authority]];
+  for (const field of endToEnd(head.fields)) {
+    if (field[0] === "host" || field[0] === "expect" && minor === 0) continue;
+    if (field[0] === "trailer" && framing.kind !== "chunked") continue;
+    fields.push(
+      field[0] === "max-forwards" && left !== undefined ? ["max-forwards", String(left - 1)] : field,
+    );
+  }
+  fields.push(...framingFields(framing), via(minor), ...added);
+  if (upgrade) fields.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
+  if (proxy?.authorization !== undefined) fields.push(["Proxy-Authorization", proxy.authorization]);
+  const form = proxy === undefined ? path : `http://${authority}${path === "*" ? "" : path}`;
+  return formatHead(`${method} ${form} HTTP/1.1`, fields);
+}

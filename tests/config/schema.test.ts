@@ -307,6 +307,18 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     'hops.b.tls.alpn: a hop that speaks HTTP/2 is offered "h2"; name it, or leave `alpn` out',
     "hops.c: username: HTTP Basic authentication cannot carry a user name with a colon",
   ]],
+  ["HTTP/2 where a connection is for one client or one request", {
+    hops: {
+      a: "h2://h?proxy-protocol=2",
+      b: "https://h?alpn=h2,http/1.1&proxy-protocol=1",
+      c: { protocol: "https", address: "h", tls: { alpn: ["h2"] }, forward: "absolute" },
+      d: "https://h?proxy-protocol=1&alpn=http/1.1",
+    },
+  }, [
+    "hops.a: proxy-protocol: HTTP/2 shares a connection among clients, so it can't be told of one; use https",
+    "hops.b: alpn: a hop with `proxyProtocol` speaks HTTP/1.1; leave `alpn` out",
+    "hops.c.tls.alpn: a hop with `forward` speaks HTTP/1.1; leave `alpn` out",
+  ]],
   ["several chains", { chains: { a: ["http://a"], b: ["http://b"] } }, [
     `chains: several chains need \`routes\` to choose between them, and that ${notSupported}`,
   ]],

@@ -198,6 +198,29 @@ test("a hop inside TLS is told before TLS, and of the client that a proxy in fro
   }
 });
 
+test("a hop that is told of the client shares no connection by HTTP/2", async () => {
+  const { cert, key } = certificate;
+  await using far = await serving({
+    listeners: [{
+      address: "127.0.0.1:0",
+      proxyProtocol: { trusted: ["127.0.0.0/8"] },
+      tls: { certificate: cert, key },
+    }],
+  });
+  const hop = `https://127.0.0.1:${far.at.port}?proxy-protocol=2&ca=${encodeURIComponent(issuer.file)}`;
+  await using near = await serving({ chains: { main: [hop] } });
+  for (const n of [1, 2]) {
+    using wire = await Wire.to(near.at);
+    wire.send(socks5.ask(echo));
+    assertEquals(await socks5.answer(wire), socks5.success);
+    const client = `127.0.0.1:${wire.socket.localPort}`;
+    wire.end();
+    await wire.ending();
+    const { fields } = await far.logged("tunnel.closed", n);
+    assertEquals([fields.protocol, fields.client], ["http", client]);
+  }
+});
+
 test("a target is told of the client", async () => {
   await using server = await scripted();
   const target = { address: server.address, proxyProtocol: 1 as const };

@@ -193,6 +193,32 @@ test("what is spoken inside is the same with each certificate", async () => {
   }
 });
 
+test("HTTP/2 is offered with each certificate, but not on behalf of a target", async () => {
+  const chosen = async (at: Endpoint, servername: string) => {
+    using wire = await Wire.tls(at, { ca, servername, ALPNProtocols: ["h2", "http/1.1"] });
+    return (wire.socket as TLSSocket).alpnProtocol || "nothing";
+  };
+  const led = { ...pem(two), target: echo.address };
+  const address = "127.0.0.1:0";
+  await using house = await serving({
+    listeners: [
+      { address, tls: [pem(one), pem(two)] },
+      { address, tls: [pem(one), led], protocols: ["http"] },
+      { address, tls: [pem(one), pem(two)], protocols: ["socks5"] },
+      { address, tls: [pem(one), pem(two)], target: echo.address },
+    ],
+  });
+  const found = house.server.addresses.map((at) =>
+    Promise.all(["one.test", "two.test"].map((name) => chosen(at, name)))
+  );
+  assertEquals(await Promise.all(found), [
+    ["h2", "h2"],
+    ["h2", "nothing"],
+    ["nothing", "nothing"],
+    ["nothing", "nothing"],
+  ]);
+});
+
 test("beside certificates, the names that are theirs are terminated and all others passed on", async () => {
   const { dialer, asked } = leadingTo(echo);
   const listener = { address: "127.0.0.1:0", sni: true, tls: [pem(one), pem(two)], target: echo.address };

@@ -33,7 +33,12 @@ export function lineLog({ level, format }: LogOptions, write: (line: string) => 
   };
 }
 
+let heeded = false;
+
 function toStandardError(line: string): void {
+  // Whoever reads our lines may go: that ends the log, not the service.
+  if (!heeded) process.stderr.on("error", () => {});
+  heeded = true;
   process.stderr.write(`${line}\n`);
 }
 

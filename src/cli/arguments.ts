@@ -93,7 +93,8 @@ function unknownOption(command: string, argument: string, known: readonly string
 
 /** A word of the command line for a message, unless it may hold a password: what has an @ looks like a URL. */
 export function quoted(word: string): string {
-  return word.includes("@") ? "with an @ in it" : JSON.stringify(word);
+  if (word.includes("@")) return "with an @ in it";
+  return word.includes(":") ? "with a colon in it" : JSON.stringify(word);
 }
 
 function dashed(name: string): string {

@@ -35,6 +35,10 @@ export const connect: Command = {
 
 function parseTarget(text: string): Endpoint {
   if (text.includes("@")) throw new UsageError("TARGET is host:port, without a user name");
+  // What stands where a port should may be a password.
+  if (/:[^:\]]*[^0-9:\]][^:\]]*$/.test(text) && !text.startsWith("[")) {
+    throw new UsageError("TARGET is host:port; what stands behind the colon is no port");
+  }
   try {
     return parseEndpoint(text);
   } catch (error) {

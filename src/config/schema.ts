@@ -166,9 +166,12 @@ function checkReferences({ listeners, hops, chains }: Partly, ctx: Reports): voi
     if (!Array.isArray(elements)) continue;
     elements.forEach((element, index) => {
       if (typeof element !== "string" || element.includes("://") || names.includes(element)) return;
-      // An address in the place of a name may carry a password in front of the @.
-      const found = element.includes("@") ? "something with an @" : quote(element);
-      const hint = element.includes("@") ? "" : suggestion(element, names);
+      // An address in the place of a name may carry a password: alice:secret@host, or the half of it.
+      const sign = ["@", ":"].find((one) => element.includes(one));
+      const found = sign === undefined
+        ? quote(element)
+        : `something with ${sign === "@" ? "an @" : "a colon"}`;
+      const hint = sign === undefined ? suggestion(element, names) : "";
       report(ctx, `expected a hop's name or URL, found ${found}${hint}`, ["chains", chain, index]);
     });
   }

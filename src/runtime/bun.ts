@@ -5,6 +5,8 @@
  */
 import type { TCPSocketListener } from "bun";
 import type { Conn, Context, Endpoint, Listener } from "../core/conn.ts";
+import { ipVersion } from "../core/address.ts";
+import { background } from "../core/handshake.ts";
 import { BunConn, handler } from "./bun_conn.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
 import { join } from "./bun_relay.ts";
@@ -85,16 +87,23 @@ class BunListener implements Listener {
   }
 }
 
+async function addressOf(hostname: string, ctx: Context): Promise<string> {
+  const [address] = await resolve(hostname, 4, ctx).catch(() => resolve(hostname, 6, ctx));
+  return address;
+}
+
 /** Hopline on Bun. */
 export const bunRuntime: Runtime = {
   connect,
   resolve,
   join,
-  listen(at) {
+  async listen(at, ctx = background) {
+    // Bun would report the name, and not the address that it bound.
+    const hostname = ipVersion(at.hostname) === 0 ? await addressOf(at.hostname, ctx) : at.hostname;
     try {
-      return Promise.resolve(new BunListener(at));
+      return new BunListener({ hostname, port: at.port });
     } catch (error) {
-      return Promise.reject(listenFailure(error));
+      throw listenFailure(error);
     }
   },
 };

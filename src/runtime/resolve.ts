@@ -17,11 +17,24 @@ export async function resolve(hostname: string, family: 4 | 6, { signal }: Conte
     signal.addEventListener("abort", cancel);
   });
   try {
-    const found = await Promise.race([lookup(hostname, { all: true, family }), cancelled]);
-    return [...new Set(found.map(({ address }) => address))];
+    return await Promise.race([addresses(hostname, family), cancelled]);
   } catch (error) {
     throw signal.aborted ? signal.reason : lookupFailure(error, hostname);
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+/** Lookups under way: the system's resolver has few threads, and many tunnels want the same name at once. */
+const underWay = new Map<string, Promise<string[]>>();
+
+function addresses(hostname: string, family: 4 | 6): Promise<string[]> {
+  // This name never leaves the machine (RFC 6761 section 6.3).
+  if (/^localhost\.?$/i.test(hostname)) return Promise.resolve([family === 4 ? "127.0.0.1" : "::1"]);
+  const key = `${family} ${hostname}`;
+  const found = underWay.get(key) ?? lookup(hostname, { all: true, family })
+    .then((all) => [...new Set(all.map(({ address }) => address))])
+    .finally(() => underWay.delete(key));
+  underWay.set(key, found);
+  return found;
 }

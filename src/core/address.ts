@@ -32,9 +32,14 @@ export function ipFromBytes(bytes: Uint8Array): string {
   return bytes.length === 4 ? bytes.join(".") : new ipaddr.IPv6([...bytes]).toString();
 }
 
+/** Whether a name is `localhost`, in any case, with or without the dot of the root. */
+export function isLocalhost(hostname: string): boolean {
+  return hostname.toLowerCase().replace(/\.$/, "") === "localhost";
+}
+
 /** Whether a host is this machine: 127.0.0.0/8, ::1, mapped forms of them, or `localhost`. */
 export function isLoopback(hostname: string): boolean {
-  if (ipVersion(hostname) === 0) return hostname.toLowerCase().replace(/\.$/, "") === "localhost";
+  if (ipVersion(hostname) === 0) return isLocalhost(hostname);
   return ipaddr.process(hostname).range() === "loopback";
 }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import type { BufferedConn } from "../core/conn.ts";
 import { AddressError, parseEndpoint } from "../core/address.ts";
 import { type ErrorCode, ProxyError } from "../core/errors.ts";
@@ -173,11 +174,6 @@ export const h2: Inbound = {
   matcher: { name: "h2", match },
   handler: h2Handler(),
   unwelcome(why) {
-    const settings = settingsFrame([]);
-    const goaway = goawayFrame(0, Code.PROTOCOL_ERROR, why);
-    const both = new Uint8Array(settings.length + goaway.length);
-    both.set(settings);
-    both.set(goaway, settings.length);
-    return both;
+    return concat(settingsFrame([]), goawayFrame(0, Code.PROTOCOL_ERROR, why));
   },
 };

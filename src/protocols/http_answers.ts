@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import type { ErrorCode, ProxyError } from "../core/errors.ts";
 import { type Field, fieldValues, formatHead, type ResponseHead } from "../core/http_head.ts";
 import { masked } from "./http_challenges.ts";
@@ -141,11 +142,7 @@ function inHttp1(
     ...keep ? [] : [["Connection", "close"] as const],
     ...fields,
   ]);
-  if (headOnly) return head;
-  const whole = new Uint8Array(head.length + body.length);
-  whole.set(head);
-  whole.set(body, head.length);
-  return whole;
+  return headOnly ? head : concat(head, body);
 }
 
 /** An RFC 9651 string: printable ASCII, with `"` and `\` escaped. */

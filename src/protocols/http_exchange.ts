@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import type { BufferedConn } from "../core/conn.ts";
 import { asProxyError, ProxyError, type Side } from "../core/errors.ts";
 import { background, drive, type Handshake, until } from "../core/handshake.ts";
@@ -300,11 +301,7 @@ class Exchange {
 const end = new TextEncoder().encode("0\r\n");
 
 function lastChunk(fields: readonly Field[]): Uint8Array {
-  const behind = formatTrailers(trailing(fields));
-  const whole = new Uint8Array(end.length + behind.length);
-  whole.set(end);
-  whole.set(behind, end.length);
-  return whole;
+  return concat(end, formatTrailers(trailing(fields)));
 }
 
 function broken(what: string): ProxyError {

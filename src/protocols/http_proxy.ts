@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import type { BufferedConn, Context } from "../core/conn.ts";
 import { deadline, drive } from "../core/handshake.ts";
 import { formatHead, HeadError, type RequestHead } from "../core/http_head.ts";
@@ -158,10 +159,7 @@ function ownAnswer({ method, target, minor, fields }: RequestHead, { keep }: Ans
     ["Content-Length", String(body.length)],
     ...connection,
   ]);
-  const whole = new Uint8Array(head.length + body.length);
-  whole.set(head);
-  whole.set(body, head.length);
-  return whole;
+  return concat(head, body);
 }
 
 /** How HTTP/2 begins, which looks like a request of HTTP/1 on purpose (RFC 9113 section 3.4). */

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import { ipBytes, ipFromBytes, ipVersion, parsePort } from "../core/address.ts";
 import type { Client, Endpoint } from "../core/conn.ts";
 import type { Layer } from "../core/dialer.ts";
@@ -214,13 +215,6 @@ const mapped = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255);
 function endpoint(bytes: Uint8Array, port: number): Endpoint {
   const isMapped = bytes.length === 16 && mapped.every((byte, index) => bytes[index] === byte);
   return { hostname: ipFromBytes(isMapped ? bytes.subarray(12) : bytes), port };
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
 }
 
 function noHeader(): ProxyError {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import { Duplex } from "node:stream";
 import type { Conn, Endpoint } from "../core/conn.ts";
 import type { LayeredConn } from "../core/dialer.ts";
@@ -90,13 +91,7 @@ export class ConnStream extends Duplex {
   }
 
   override _writev(parts: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
-    const whole = new Uint8Array(parts.reduce((sum, { chunk }) => sum + chunk.length, 0));
-    let at = 0;
-    for (const { chunk } of parts) {
-      whole.set(chunk, at);
-      at += chunk.length;
-    }
-    this._write(whole, "", done);
+    this._write(concat(...parts.map(({ chunk }) => chunk)), "", done);
   }
 
   /** A half-close is a close_notify and no FIN: a proxy on the way that loses half-closes would answer it by a close. */

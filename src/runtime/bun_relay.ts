@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concat } from "../core/bytes.ts";
 import type { Flow, Join, RelayFailure } from "../core/relay.ts";
 import { BunConn, type Events } from "./bun_conn.ts";
 
@@ -141,11 +142,4 @@ class Pipe implements Events {
     this.sink.finish();
     if (this.flow.done.up && this.flow.done.down) this.over(this.#lost ?? this.opposite.#lost);
   }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { lookup } from "node:dns/promises";
+import { isLocalhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import { lookupFailure } from "./failures.ts";
 
@@ -30,7 +31,7 @@ const underWay = new Map<string, Promise<string[]>>();
 
 function addresses(hostname: string, family: 4 | 6): Promise<string[]> {
   // This name never leaves the machine (RFC 6761 section 6.3).
-  if (/^localhost\.?$/i.test(hostname)) return Promise.resolve([family === 4 ? "127.0.0.1" : "::1"]);
+  if (isLocalhost(hostname)) return Promise.resolve([family === 4 ? "127.0.0.1" : "::1"]);
   const key = `${family} ${hostname}`;
   const found = underWay.get(key) ?? lookup(hostname, { all: true, family })
     .then((all) => [...new Set(all.map(({ address }) => address))])

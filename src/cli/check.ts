@@ -4,8 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { loadConfig } from "../config/load.ts";
-import { ConfigError, formatProblem } from "../config/problems.ts";
+import { reviewConfig } from "../config/load.ts";
+import { ConfigError, formatProblem, type Problem } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { printable } from "../core/errors.ts";
 import type { Command } from "./main.ts";
@@ -15,17 +15,17 @@ export const check: Command = {
   grammar: { operands: ["FILE"], values: [], flags: ["json"] },
   async run({ operands: [file], flags }) {
     try {
-      const config = await loadConfig(file);
-      say(
-        flags.json
-          ? JSON.stringify({ ok: true, file, ...counts(config) })
-          : `${printable(file)}: ok, ${summary(config)}`,
-      );
+      const { config, warnings } = await reviewConfig(file);
+      if (flags.json) say(JSON.stringify({ ok: true, file, ...counts(config), warnings }));
+      else {
+        for (const { message, ...place } of warnings) complain({ ...place, message: `warning: ${message}` });
+        say(`${printable(file)}: ok, ${summary(config)}`);
+      }
       return 0;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       if (flags.json) say(JSON.stringify({ ok: false, file, problems: error.problems }));
-      else for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`);
+      else error.problems.forEach(complain);
       return 2;
     }
   },
@@ -47,4 +47,8 @@ function summary(config: Config): string {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+function complain(problem: Problem): void {
+  process.stderr.write(`${formatProblem(problem)}\n`);
 }

@@ -71,7 +71,7 @@ one exits at once. SIGHUP reloads the configuration; a bad one is refused whole.
   check: `Usage: hopline check FILE [--json]
 
 Validates a configuration and prints every problem as file:line:column: path: message. Connects to nothing.
-Exit status 0 when it is good, 2 when it is not.
+Certificates that have expired are warnings. Exit status 0 when it is good, 2 when it is not.
 
 Options:
   --json   the result as one JSON object on standard output`,

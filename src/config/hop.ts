@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { parseHostname } from "../core/address.ts";
+import { checkKeyPair } from "./certificates.ts";
 import { pem, type ReadText, secret } from "./files.ts";
 import { type HopProtocol, type HopScheme, hopSchemes } from "./protocols.ts";
 import { parseAddress, parseHopUrl } from "./url.ts";
@@ -113,6 +114,7 @@ export function tlsClient(read: ReadText) {
       report(ctx, "a client certificate needs its `key`", ["certificate"]);
     }
     if (key !== undefined && certificate === undefined) report(ctx, "a key needs its `certificate`", ["key"]);
+    if (certificate !== undefined && key !== undefined) checkKeyPair({ certificate, key }, ctx);
   });
 }
 

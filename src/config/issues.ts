@@ -28,13 +28,20 @@ const typeNames: Record<string, string> = {
 export const explain: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case "invalid_type":
+      if (issue.expected === "int" && typeof issue.input === "number") {
+        return `expected a whole number, found ${issue.input}`;
+      }
       return wrongKind(typeNames[issue.expected] ?? issue.expected, issue.input);
     case "invalid_value":
       return invalidValue(issue.values.map(String), issue.input);
     case "too_small":
-      return `expected ${issue.inclusive ? "at least" : "more than"} ${amount(issue.minimum, issue.origin)}`;
+      return `expected ${issue.inclusive ? "at least" : "more than"} ${
+        amount(issue.minimum, issue.origin)
+      }, found ${size(issue.input)}`;
     case "too_big":
-      return `expected ${issue.inclusive ? "at most" : "less than"} ${amount(issue.maximum, issue.origin)}`;
+      return `expected ${issue.inclusive ? "at most" : "less than"} ${
+        amount(issue.maximum, issue.origin)
+      }, found ${size(issue.input)}`;
     case "unrecognized_keys":
       return issue.keys.map((key) => unknownKey(key, issue.inst)).join("\n");
     case "invalid_union":
@@ -47,6 +54,11 @@ export const explain: z.core.$ZodErrorMap = (issue) => {
 function amount(limit: number | bigint, origin: string): string {
   const noun = { string: ["character", "characters"], array: ["entry", "entries"] }[origin];
   return noun === undefined ? `${limit}` : `${limit} ${noun[Number(limit) === 1 ? 0 : 1]}`;
+}
+
+/** A number itself; of all else how much there is, for it may be a secret. */
+function size(input: unknown): number {
+  return typeof input === "number" ? input : (input as { readonly length: number }).length;
 }
 
 function invalidValue(values: string[], input: unknown): string {

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { formatEndpoint, isLoopback, parseHostname } from "../core/address.ts";
 import { parseCidr } from "../core/cidr.ts";
+import { checkKeyPair } from "./certificates.ts";
 import { pemFile, type ReadText, secret } from "./files.ts";
 import { proxyProtocolVersion, tlsClient } from "./hop.ts";
 import { quote, ValueError } from "./problems.ts";
@@ -69,6 +70,8 @@ function tlsServer(read: ReadText) {
       .describe("Refuse clients without TLS. Default: true with clientCa, otherwise false."),
     target: target(read).optional()
       .describe("Where the clients of this certificate go, instead of the listener's target."),
+  }).superRefine(({ certificate, key }, ctx) => {
+    checkKeyPair({ certificate: certificate.text, key: key.text }, ctx);
   }).transform(({ certificate, key, clientCa, required = clientCa !== undefined, target }) => ({
     certificate: certificate.text,
     key: key.text,

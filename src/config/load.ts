@@ -6,6 +6,7 @@
 import { dirname, extname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
+import { certificateWarnings } from "./certificates.ts";
 import { filesIn, readText } from "./files.ts";
 import { type Flags, withFlags } from "./flags.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
@@ -34,6 +35,20 @@ const formats: Record<string, Format | "module"> = {
  */
 export async function loadConfig(path: string, environment: Environment = variable): Promise<Config> {
   return await check(await readSource(path), directoryOf(path), environment);
+}
+
+/**
+ * Loads a configuration file, and says besides what is no problem but hardly meant.
+ *
+ * @throws ConfigError with every problem at once
+ */
+export async function reviewConfig(path: string): Promise<{ config: Config; warnings: readonly Problem[] }> {
+  const source = await readSource(path);
+  const config = await check(source, directoryOf(path), variable);
+  const warnings = certificateWarnings(config, new Date()).map((warning) =>
+    placed({ ...warning, path: [...warning.path], at: "value" }, source)
+  );
+  return { config, warnings };
 }
 
 /**

@@ -140,7 +140,7 @@ function limits() {
   return z.strictObject({
     tunnels: count().default(10_000).describe("Tunnels at a time."),
     tunnelsPerClient: count().default(1_000).describe("Tunnels at a time from one client address."),
-    headerBytes: size().prefault("64KiB").describe("Bytes that a handshake may take."),
+    headerBytes: size(1).prefault("64KiB").describe("Bytes that a handshake may take; at least 1KiB."),
   });
 }
 

@@ -37,7 +37,7 @@ export function parseDuration(text: string): number {
 export function parseSize(text: string): number {
   const [, number, unit] = /^(\d{1,9})(B|KiB|MiB|GiB)$/.exec(text) ?? [];
   if (unit === undefined) {
-    throw new ValueError(`expected a size such as "512B", "16KiB" or "1MiB", found ${quote(text)}`);
+    throw new ValueError(`expected a size such as "16KiB" or "1MiB", found ${quote(text)}`);
   }
   return Number(number) * bytes[unit];
 }
@@ -73,9 +73,12 @@ export function durationOrNone() {
 
 const aDuration = 'a duration such as "10s"';
 
-/** A positive size, as text with a unit or as a number of bytes. */
-export function size() {
-  return z.union([parsed((text) => positive(parseSize(text), text)), count()]);
+/** A size of at least `least` KiB, as text with a unit or as a number of bytes. */
+export function size(least: number) {
+  const bytes = least * 1024;
+  return z.union([parsed(parseSize), z.int()]).superRefine((value, ctx) => {
+    if (value < bytes) report(ctx, `expected at least "${least}KiB" (${bytes} bytes), found ${value} bytes`);
+  });
 }
 
 /** A positive whole number. */

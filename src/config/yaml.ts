@@ -3,7 +3,18 @@
  *
  * @module
  */
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node, parseDocument } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  type Node,
+  parseDocument,
+  visit,
+} from "yaml";
+import { quote } from "./problems.ts";
 import type { Located, Parsed, SyntaxIssue } from "./source.ts";
 
 /** Parses a text of one document. */
@@ -16,6 +27,8 @@ export function parseYaml(text: string): Parsed {
       : `this is not YAML: ${withoutQuotation(message)}`,
   }));
   if (document.errors.some(({ code }) => code !== "DUPLICATE_KEY")) return { issues };
+  const strays = strayAliases(document);
+  if (strays.length > 0) return { issues: strays };
   try {
     const value = document.toJS();
     const root = document.contents === null ? nothing : located(document.contents, document);
@@ -32,6 +45,24 @@ const nothing: Located = { offset: 0, child: () => undefined };
 function withoutQuotation(message: string): string {
   const words = message.replace(/(?:[:;]|(?<=escape sequence)) .*$/s, "");
   return words.charAt(0).toLowerCase() + words.slice(1);
+}
+
+/** Aliases without an anchor before them: mostly text that begins with a `*` and was meant to be quoted. */
+function strayAliases(document: Document): SyntaxIssue[] {
+  const issues: SyntaxIssue[] = [];
+  visit(document, {
+    Alias(_, alias, ancestors) {
+      if (alias.resolve(document) !== undefined) return;
+      const pair = ancestors.at(-1);
+      const secret = isPair(pair) && isScalar(pair.key) && /password|token/i.test(String(pair.key.value));
+      const name = secret ? "this alias" : `the alias ${quote(`*${alias.source}`)}`;
+      issues.push({
+        offset: alias.range?.[0] ?? 0,
+        message: `${name} has no anchor (&) before it; text that begins with a * needs quotes`,
+      });
+    },
+  });
+  return issues;
 }
 
 function located(given: Node, document: Document): Located {

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { hoplineCommand, root } from "../support/hopline.ts";
+import { expired, otherKey } from "../support/pem.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 const directory = temporaryDirectory();
@@ -35,7 +36,14 @@ for (const [name, text] of Object.entries(good)) {
     assertEquals(await check(name), { code: 0, stdout: line, stderr: "" });
     const { code, stdout } = await check(name, "--json");
     assertEquals(code, 0);
-    assertEquals(JSON.parse(stdout), { ok: true, file: name, listeners: 1, hops: 0, chains: 1 });
+    assertEquals(JSON.parse(stdout), {
+      ok: true,
+      file: name,
+      listeners: 1,
+      hops: 0,
+      chains: 1,
+      warnings: [],
+    });
   });
 }
 
@@ -97,6 +105,33 @@ test("a file that can't be read or understood is a problem with a place", async 
     assertEquals(code, 2);
     assertMatch(stderr, says);
   }
+});
+
+test("a certificate that has expired is a warning with its place, and no problem", async () => {
+  directory.write("expired.pem", expired);
+  directory.write("expired.key", otherKey);
+  directory.write(
+    "expired.json",
+    `{
+  "listeners": ["socks5+tls://127.0.0.1:1080?cert=expired.pem&key=expired.key"],
+  "hops": { "a": {
+    "protocol": "https", "address": "h", "tls": { "certificate": "expired.pem", "key": "expired.key" }
+  } }
+}`,
+  );
+  const message = "the certificate has expired on 2026-11-20T13:46:56Z";
+  assertEquals(await check("expired.json"), {
+    code: 0,
+    stdout: "expired.json: ok, 1 listener, 1 hop, 0 chains\n",
+    stderr: `expired.json:2:17: listeners[0].tls.certificate: warning: ${message}\n` +
+      `expired.json:4:66: hops.a.tls.certificate: warning: ${message}\n`,
+  });
+  const { code, stdout, stderr } = await check("expired.json", "--json");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(JSON.parse(stdout).warnings, [
+    { path: "listeners[0].tls.certificate", message, file: "expired.json", line: 2, column: 17 },
+    { path: "hops.a.tls.certificate", message, file: "expired.json", line: 4, column: 66 },
+  ]);
 });
 
 test("relative paths start at the file, and a missing variable is named", async () => {

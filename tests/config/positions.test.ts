@@ -58,6 +58,15 @@ const texts: [name: string, format: Format, text: string, expected: string[]][] 
   ["aliases without measure", "yaml", bomb(), [
     "f:1:1: the aliases multiply beyond measure",
   ]],
+  [
+    "aliases of nothing",
+    "yaml",
+    "hops: &a {}\nchains:\n  out: [*.corp.example, *a]\nlisteners:\n  - password: *hunter2\n",
+    [
+      'f:3:9: the alias "*.corp.example" has no anchor (&) before it; text that begins with a * needs quotes',
+      "f:5:15: this alias has no anchor (&) before it; text that begins with a * needs quotes",
+    ],
+  ],
   ["an alias within itself", "yaml", "hops: &a\n  x: *a\n", [
     "f:2:6: hops.x: the value contains itself, or is nested too deeply",
   ]],

@@ -5,10 +5,14 @@ import { z } from "zod";
 import { validateConfig } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problems.ts";
 import { type ConfigInput, configSchema, jsonSchema, theChain } from "../../src/config/schema.ts";
+import { certificate, key, otherKey } from "../support/pem.ts";
 
-const certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-const key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
 const pin = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/** PEM in form, but not in content. */
+function garbled(pem: string): string {
+  return pem.replace(/\n[^-]+/, "\nAA==\n");
+}
 
 /** The problems of a configuration, as `path: message`. */
 async function problems(input: unknown): Promise<string[]> {
@@ -40,7 +44,7 @@ test("durations and sizes become numbers", async () => {
     drain: 0,
   });
   assertEquals(limits.headerBytes, 1_048_576);
-  assertEquals((await validateConfig({ limits: { headerBytes: 512 } })).limits.headerBytes, 512);
+  assertEquals((await validateConfig({ limits: { headerBytes: 1024 } })).limits.headerBytes, 1024);
 });
 
 test("a hop means the same as a URL and as an object", async () => {
@@ -256,8 +260,8 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     ],
   }, [
     'listeners[0]: [::]:443 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
-    "listeners[1].sni.names: expected at least 1 entry",
-    "listeners[1].sni.port: expected at least 1",
+    "listeners[1].sni.names: expected at least 1 entry, found 0",
+    "listeners[1].sni.port: expected at least 1, found 0",
     'listeners[2].sni.names[0]: "*" is not a host name',
     'listeners[2].sni.names[1]: "a b" is not a host name',
     'listeners[2].sni.names[2]: expected a name, or one behind *., found "::1"',
@@ -266,7 +270,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "listeners[4].target: with `sni`, a `target` is for the TLS that is terminated; list `tls` too",
     'listeners[5].address: [::]:5 would be an open proxy: others can reach it and nobody has to log in; listen on 127.0.0.1, or say open=true (as a key: "open": true)',
     "listeners[6].sni: expected true or false or an object, found a string",
-    "listeners[6].tls: expected at least 1 entry",
+    "listeners[6].tls: expected at least 1 entry, found 0",
     "listeners[7].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
     "listeners[8].tls: nothing is said of what is inside this TLS; name a `target`, or list `protocols`",
     "listeners[9].tls[0].target: a `target` cannot ask for a user; leave `users` out",
@@ -282,7 +286,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     hops: { a: "http://h?proxy-protocol=v2" },
   }, [
     "hops.a: proxy-protocol: expected 1 or 2, the version of the PROXY protocol",
-    "listeners[0].proxyProtocol.trusted: expected at least 1 entry",
+    "listeners[0].proxyProtocol.trusted: expected at least 1 entry, found 0",
     'listeners[1].proxyProtocol.trusted[0]: "10.0.0.0/33" is no block of addresses such as 10.0.0.0/8',
     'listeners[1].proxyProtocol.trusted[1]: "example.com" is no block of addresses such as 10.0.0.0/8',
     'listeners[1].proxyProtocol.trusted[2]: "fe80::1%1/64" is no block of addresses such as 10.0.0.0/8',
@@ -322,7 +326,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
   ["several chains", { chains: { a: ["http://a"], b: ["http://b"] } }, [
     `chains: several chains need \`routes\` to choose between them, and that ${notSupported}`,
   ]],
-  ["an empty chain", { chains: { a: [] } }, ["chains.a: expected at least 1 entry"]],
+  ["an empty chain", { chains: { a: [] } }, ["chains.a: expected at least 1 entry, found 0"]],
   ["reserved and impossible names", {
     hops: { direct: "http://h", "a b": "http://h" },
     chains: { reject: ["http://h"] },
@@ -382,7 +386,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "listeners[0].users[1].password: expected 1 to 255 bytes, found 256",
     "listeners[0].users[3].username: this user is listed twice",
     "listeners[0].users[4].username: a user name with a colon cannot log in over HTTP",
-    "listeners[1].users: expected at least 1 entry",
+    "listeners[1].users: expected at least 1 entry, found 0",
   ]],
   ["credentials that a hop's protocol cannot carry", {
     hops: {
@@ -452,9 +456,35 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     'timeouts.idle: expected a duration such as "250ms", "10s", "5m" or "1h", found "1.5s"',
     'timeouts.halfClosed: expected a duration such as "10s", found a number',
     'timeouts.drain: expected a duration such as "250ms", "10s", "5m" or "1h", found "-1s"',
-    "limits.tunnels: expected more than 0",
-    "limits.tunnelsPerClient: expected a whole number, found a number",
-    'limits.headerBytes: expected a size such as "512B", "16KiB" or "1MiB", found "16KB"',
+    "limits.tunnels: expected more than 0, found 0",
+    "limits.tunnelsPerClient: expected a whole number, found 1.5",
+    'limits.headerBytes: expected a size such as "16KiB" or "1MiB", found "16KB"',
+  ]],
+  ["less than the least", {
+    limits: { tunnels: -1, headerBytes: 1023 },
+    listeners: [{ address: "127.0.0.1:1", sni: { port: 0 } }, { address: "127.0.0.1:2", users: [] }],
+  }, [
+    "limits.tunnels: expected more than 0, found -1",
+    'limits.headerBytes: expected at least "1KiB" (1024 bytes), found 1023 bytes',
+    "listeners[0].sni.port: expected at least 1, found 0",
+    "listeners[1].users: expected at least 1 entry, found 0",
+  ]],
+  ["no room for a handshake", { limits: { headerBytes: "512B" } }, [
+    'limits.headerBytes: expected at least "1KiB" (1024 bytes), found 512 bytes',
+  ]],
+  ["a key of another certificate, and PEM that holds neither", {
+    listeners: [
+      { address: "127.0.0.1:1", tls: { certificate, key: otherKey } },
+      `socks5+tls://127.0.0.1:2?cert=${encodeURIComponent(certificate)}&key=${encodeURIComponent(otherKey)}`,
+      { address: "127.0.0.1:3", tls: { certificate: garbled(certificate), key: garbled(key) } },
+    ],
+    hops: { a: { protocol: "https", address: "h", tls: { certificate, key: otherKey } } },
+  }, [
+    "listeners[0].tls.key: this private key does not belong to the `certificate` beside it",
+    "listeners[1]: key: this private key does not belong to the `certificate` beside it",
+    "listeners[2].tls.certificate: this PEM text holds no certificate that can be read",
+    "listeners[2].tls.key: this PEM text holds no private key that can be read",
+    "hops.a.tls.key: this private key does not belong to the `certificate` beside it",
   ]],
   ["unknown keys", {
     lgo: {},

@@ -6,24 +6,19 @@
 import { formatEndpoint } from "./core/address.ts";
 import { cidrContains } from "./core/cidr.ts";
 import { BufferedConn, type Endpoint } from "./core/conn.ts";
-import { type Dialer, fold, type Layer, layered, limited, limitedLayer } from "./core/dialer.ts";
-import { directDialer, type Network } from "./core/direct.ts";
+import { type Dialer, type Layer, layered, limitedLayer } from "./core/dialer.ts";
+import type { Network } from "./core/direct.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
 import { Certificates } from "./certificates.ts";
-import {
-  type Config,
-  type HopConfig,
-  type ListenerConfig,
-  type TargetConfig,
-  theChain,
-} from "./config/schema.ts";
+import type { Config, ListenerConfig, TargetConfig } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
 import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
 import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
-import { calledInConfig, hopLabel, httpVersions, inbound, type InboundName, makeHop } from "./registry.ts";
+import { calledInConfig, httpVersions, inbound, type InboundName } from "./registry.ts";
+import { makeRouter, type Router } from "./routing/router.ts";
 import type { Candidate, Service } from "./session.ts";
 
 /** What a server does, made whole before any of it takes effect. */
@@ -35,7 +30,7 @@ export interface Plan {
 }
 
 /**
- * Makes a plan, in force until `retired` aborts; `dialer` stands in for the configured chain. What happens to
+ * Makes a plan, in force until `retired` aborts; `dialer` stands in for configured chains and routes. What happens to
  * certificates later is logged.
  */
 export function makePlan(
@@ -45,13 +40,17 @@ export function makePlan(
   retired: AbortSignal,
   dialer?: Dialer,
 ): Plan {
-  const chain = dialer === undefined ? theChain(config) : null;
-  const way = dialer ?? chainDialer(chain?.hops ?? [], network, config.timeouts, retired);
-  const via = (chain?.hops ?? []).map((hop) => hop.name ?? hopLabel(hop));
+  const router = makeRouter(config, { network, timeouts: config.timeouts, retired }, dialer);
   return {
-    listeners: config.listeners.map((listener) => ({
+    listeners: config.listeners.map((listener, index) => ({
       address: listener.address,
-      service: makeService(listener, way, via, config, log, retired),
+      service: makeService(
+        listener,
+        (asked, ctx) => router({ ...asked, listener: index, protocol: calledInRoutes(asked.protocol) }, ctx),
+        config,
+        log,
+        retired,
+      ),
     })),
     limits: config.limits,
     drain: config.timeouts.drain,
@@ -59,22 +58,9 @@ export function makePlan(
   };
 }
 
-/** The dialer of a chain of hops, each within its own time; when `retired` aborts, it keeps no idle connections. */
-export function chainDialer(
-  hops: readonly HopConfig[],
-  network: Network,
-  timeouts: { readonly connect: number; readonly handshake: number },
-  retired?: AbortSignal,
-): Dialer {
-  const first = limited(directDialer(network), hops[0]?.timeout ?? timeouts.connect);
-  const resolve = network.resolve.bind(network);
-  return fold(first, hops.map((hop) => makeHop(hop, resolve, timeouts.handshake, retired)));
-}
-
 function makeService(
   listener: ListenerConfig,
-  dialer: Dialer,
-  via: readonly string[],
+  route: Router,
   config: Config,
   log: Log,
   retired: AbortSignal,
@@ -98,13 +84,17 @@ function makeService(
       ? [inTls, ...speak([], "this listener requires TLS")]
       : [inTls, ...spoken],
     within: spoken,
-    dialer,
+    route,
     retired,
-    via,
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
     forwarded: listener.forwarded ?? false,
   };
+}
+
+/** What a route calls a protocol of the log: every version of HTTP is `http`. */
+function calledInRoutes(protocol: string | undefined): string | undefined {
+  return calledInConfig[protocol as keyof typeof calledInConfig] ?? protocol;
 }
 
 /** What a listener speaks; one that leads to servers is no proxy besides, unless it says so. */

@@ -16,7 +16,7 @@ import { type House, serveConn, type Service } from "./session.ts";
 
 /** What a program may put in the place of what the configuration says. */
 export interface ServerOptions {
-  /** The way to every target, instead of the configured chain. */
+  /** The way to every target, instead of the configured chains and routes. */
   readonly dialer?: Dialer;
   /** Where events go, instead of standard error. */
   readonly log?: Log;

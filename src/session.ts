@@ -11,7 +11,6 @@ import {
   type Endpoint,
   type Outgoing,
 } from "./core/conn.ts";
-import type { Dialer } from "./core/dialer.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { deadline, drive } from "./core/handshake.ts";
 import { linger } from "./core/linger.ts";
@@ -31,6 +30,7 @@ import {
   type Way,
 } from "./core/serve.ts";
 import type { Log } from "./log.ts";
+import type { Router } from "./routing/router.ts";
 import { accept as acceptProxyProtocol } from "./protocols/proxy_protocol.ts";
 import { clientName, errorFields, Tunnel } from "./tunnel.ts";
 
@@ -52,11 +52,10 @@ export interface Service {
   readonly target?: Target;
   /** Whether a peer is trusted with the PROXY protocol; then every connection has to begin with it. */
   readonly trusts?: (peer: Endpoint) => boolean;
-  readonly dialer: Dialer;
+  /** Finds the way of a request. */
+  readonly route: Router;
   /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */
   readonly retired: AbortSignal;
-  /** The names of the hops, for the log. */
-  readonly via: readonly string[];
   readonly maxBytes: number;
   readonly timeouts: Timeouts;
   /** Forwarded requests say whom they are for. */

@@ -9,6 +9,7 @@ import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import type { Destination, Line, Way } from "./core/serve.ts";
 import type { Fields } from "./log.ts";
+import type { Routed } from "./routing/router.ts";
 import type { House, Service } from "./session.ts";
 
 /** A tunnel that a client asked for. */
@@ -17,7 +18,8 @@ export class Tunnel implements Way {
   status?: number;
   readonly #started = performance.now();
   readonly #id: number;
-  readonly #facts: Fields;
+  #facts: Fields;
+  #routed!: Routed;
   #leave = () => {};
 
   constructor(
@@ -26,13 +28,13 @@ export class Tunnel implements Way {
     readonly client: Client,
     readonly service: Service,
     readonly house: House,
-    protocol: string,
+    readonly protocol: string,
     readonly destination: Destination,
   ) {
     const { user, target, request } = destination;
     this.#id = house.nextId();
     const method = request && { method: request.method };
-    this.#facts = { protocol, user, ...method, target: formatEndpoint(target), via: service.via };
+    this.#facts = { protocol, user, ...method, target: formatEndpoint(target) };
   }
 
   get conn(): BufferedConn {
@@ -47,11 +49,20 @@ export class Tunnel implements Way {
       }
       this.#refuseLoop();
       this.#leave = this.house.admit(this.client.source?.hostname ?? "");
-      this.line = this.destination.request?.reuse ?? await this.#dial();
+      await this.#route();
+      this.line = this.destination.request?.reuse?.(this.#routed.way) ?? await this.#dial();
       return this;
     } catch (error) {
       throw this.#notOpened(error);
     }
+  }
+
+  /** Finds the way. */
+  async #route(): Promise<void> {
+    const { client, house, service, destination: { target, user }, protocol } = this;
+    this.#routed = await service.route({ target, user, client, protocol }, { signal: house.stopping });
+    const { route, names } = this.#routed;
+    this.#facts = { ...this.#facts, ...(route !== undefined && { route }), via: names };
   }
 
   async renew(): Promise<void> {
@@ -91,7 +102,7 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Line> {
     const { stopping, outgoing } = this.house;
-    const { dialer } = this.service;
+    const { dialer, way } = this.#routed;
     const { target, request, layer } = this.destination;
     const uniqueId = this.client.uniqueId ?? new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
     const ctx = { signal: stopping, outgoing, client: { ...this.client, uniqueId } };
@@ -101,7 +112,11 @@ export class Tunnel implements Way {
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
-      return { conn: BufferedConn.of(layer === undefined ? conn : await layer(conn, target, ctx)), proxy };
+      return {
+        conn: BufferedConn.of(layer === undefined ? conn : await layer(conn, target, ctx)),
+        proxy,
+        way,
+      };
     } catch (error) {
       conn.abort();
       throw error;

@@ -7,11 +7,11 @@ import process from "node:process";
 import { AddressError, parseEndpoint } from "../core/address.ts";
 import type { Conn, Endpoint } from "../core/conn.ts";
 import { asProxyError } from "../core/errors.ts";
+import { background } from "../core/handshake.ts";
 import { Inbox } from "../core/inbox.ts";
 import { relay } from "../core/relay.ts";
 import { configFromFlags } from "../config/load.ts";
-import { theChain } from "../config/schema.ts";
-import { chainDialer } from "../plan.ts";
+import { makeRouter } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
 import { UsageError } from "./arguments.ts";
 import type { Command } from "./main.ts";
@@ -22,8 +22,10 @@ export const connect: Command = {
   async run({ operands: [text], lists, values }) {
     const target = parseTarget(text);
     const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
-    const chain = theChain(config);
-    const dialer = chainDialer(chain?.hops ?? [], await currentRuntime(), config.timeouts);
+    const means = { network: await currentRuntime(), timeouts: config.timeouts };
+    // The chain of -F is meant for this target; without it, the target takes its way like any other.
+    const routes = lists.F.length > 0 ? undefined : config.routes;
+    const { dialer } = await makeRouter({ ...config, routes }, means)({ target }, background);
     const upstream = await dialer.dial(target).catch((error) => {
       throw asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
     });

@@ -6,7 +6,7 @@
 import process from "node:process";
 import { configFromFlags } from "../config/load.ts";
 import { ConfigError, formatProblem } from "../config/problems.ts";
-import type { Config } from "../config/schema.ts";
+import type { Config, RouteConfig } from "../config/schema.ts";
 import { levels } from "../log.ts";
 import { Server } from "../server.ts";
 import { type Arguments, UsageError } from "./arguments.ts";
@@ -27,9 +27,18 @@ export const serve: Command = {
 
 async function load({ lists, values }: Arguments): Promise<Config> {
   const config = await configFromFlags({ listeners: [...lists.L], hops: [...lists.F], file: values.c });
+  if (lists.F.length > 0 && config.routes?.some(takesFlags) === false) {
+    throw new UsageError(
+      'no route of the file has "via": "cli", so nothing would go by -F; give it a listener by -L',
+    );
+  }
   const level = choice("--log-level", values["log-level"], levels) ?? config.log.level;
   const format = choice("--log-format", values["log-format"], ["text", "json"] as const) ?? config.log.format;
   return { ...config, log: { level, format } };
+}
+
+function takesFlags({ via }: RouteConfig): boolean {
+  return via !== "reject" && via.name === "cli";
 }
 
 function choice<T extends string>(

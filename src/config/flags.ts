@@ -6,6 +6,7 @@
 import { sep } from "node:path";
 import process from "node:process";
 import type { Problem } from "./problems.ts";
+import type { Config } from "./schema.ts";
 import type { Place, Source } from "./source.ts";
 import { fileOptions } from "./url_options.ts";
 
@@ -50,6 +51,15 @@ export function withFlags(source: Source, flags: Flags): Source {
       return source.locate(path, at);
     },
   };
+}
+
+/** The listeners of the flags take the chain of the flags, in front of all routes of a file. */
+export function withChainOfFlags(config: Config, { value }: Source, { hops }: Flags): Config {
+  const { listeners, chains, routes } = config;
+  const given = isObject(value) && Array.isArray(value.listeners) ? value.listeners.length : 0;
+  const own = listeners.flatMap((_, index) => index < given ? [] : [index]);
+  if (routes === undefined || hops.length === 0 || own.length === 0) return config;
+  return { ...config, routes: [{ listeners: own, via: { name: "cli", hops: chains.cli } }, ...routes] };
 }
 
 const relativeFile = new RegExp(

@@ -91,10 +91,10 @@ function lookUp({ name, otherwise }: Variable, environment: Environment): string
     { problem: `the environment variable ${name} is not set; \${${name}:-…} would give a default` };
 }
 
-/** Where the configuration has URLs: listeners, hops, and hops within chains. */
+/** Where the configuration has URLs: listeners, hops, and hops within chains and routes. */
 function isUrl(path: Path): boolean {
   return path.length === 2 && (path[0] === "listeners" || path[0] === "hops") ||
-    path.length === 3 && path[0] === "chains";
+    path.length === 3 && path[0] === "chains" || path[0] === "routes" && path[2] === "via";
 }
 
 /** Which pieces stand between the scheme and the `@` of a URL. */

@@ -8,7 +8,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { certificateWarnings } from "./certificates.ts";
 import { filesIn, readText } from "./files.ts";
-import { type Flags, withFlags } from "./flags.ts";
+import { type Flags, withChainOfFlags, withFlags } from "./flags.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
 import { explain, flatten, type Issue } from "./issues.ts";
 import { ConfigError, formatPath, type Path, type Problem, ValueError } from "./problems.ts";
@@ -83,13 +83,14 @@ export async function validateConfig(
 
 /**
  * Joins what the command line says to a configuration file, if there is one: listeners are added to the file's, hops
- * become a chain named `cli`. Without any listener there is one on `127.0.0.1:1080`.
+ * become a chain named `cli`, which those listeners take whatever the file's routes say. Without any listener there is one on `127.0.0.1:1080`.
  *
  * @throws ConfigError with every problem at once
  */
 export async function configFromFlags(flags: Flags, environment: Environment = variable): Promise<Config> {
   const source = flags.file === undefined ? inCode({}) : await readSource(flags.file);
-  return await check(withFlags(source, flags), directoryOf(flags.file), environment);
+  const config = await check(withFlags(source, flags), directoryOf(flags.file), environment);
+  return withChainOfFlags(config, source, flags);
 }
 
 function variable(name: string): string | undefined {

@@ -32,7 +32,10 @@ export const listenerProtocols = ["socks5", "socks4", "http"] as const;
 /** A protocol that clients may speak on a listener. */
 export type ListenerProtocol = (typeof listenerProtocols)[number];
 
-/** Names that `via` will give a meaning of its own. */
+/** What a route may tell clients apart by: what they speak, or how they came without speaking anything to us. */
+export const routeProtocols = [...listenerProtocols, "tcp", "sni"] as const;
+
+/** Names that `via` gives a meaning of its own. */
 export const reservedNames: readonly string[] = ["direct", "reject"];
 
 /** The ways to choose among chains or hops. */

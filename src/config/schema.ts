@@ -5,15 +5,15 @@
  */
 import process from "node:process";
 import { z } from "zod";
-import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
+import type { Conditions } from "../routing/rule.ts";
 import { filesIn, type ReadText } from "./files.ts";
 import { hopSchema } from "./hop.ts";
 import { listenerSchema } from "./listener.ts";
-import { suggestion } from "./nearest.ts";
-import { quote } from "./problems.ts";
-import { groupKinds, reservedNames, unsupported } from "./protocols.ts";
-import { count, duration, durationOrNone, report, type Reports, size } from "./values.ts";
+import { reservedNames, unsupported } from "./protocols.ts";
+import { addressOf, checkReferences } from "./references.ts";
+import { chainElement, routeSchema } from "./routes.ts";
+import { count, duration, durationOrNone, size } from "./values.ts";
 
 export type { TlsClientConfig } from "./hop.ts";
 export type { SniConfig, TargetConfig, TlsServerConfig } from "./listener.ts";
@@ -29,7 +29,8 @@ export function schemaWith(read: ReadText) {
     hops: z.record(name(), hopSchema(read)).default({}).describe("Proxies on the way, by name."),
     chains: z.record(name(), z.array(chainElement(read)).min(1)).default({})
       .describe("Ways to targets: the names, URLs or objects of hops, nearest first."),
-    routes: notYet("routes"),
+    routes: z.array(routeSchema(read)).min(1).optional()
+      .describe("Which way targets are reached: the first route that matches. Default: the only chain."),
     access: notYet("access"),
     timeouts: timeouts().prefault({}).describe("How long to wait for what."),
     limits: limits().prefault({}).describe("How much at most."),
@@ -37,18 +38,37 @@ export function schemaWith(read: ReadText) {
     admin: notYet("admin"),
   })
     .superRefine(checkReferences, { when: ({ value }) => typeof value === "object" && value !== null })
-    .transform(({ $schema: _, chains, ...config }) => {
+    .transform(({ $schema: _, chains, routes, ...config }) => {
       const hops = Object.entries(config.hops).map(([name, hop]) => [name, { ...hop, name }] as const);
       const named = new Map<string, HopConfig>(hops);
-      const resolve = (hop: string | HopConfig) => typeof hop === "string" ? named.get(hop)! : hop;
+      const toHop = (hop: string | HopConfig) => typeof hop === "string" ? named.get(hop)! : hop;
+      const ways = Object.fromEntries(
+        Object.entries(chains).map(([name, chain]) => [name, chain.map(toHop)]),
+      ) as Record<string, HopConfig[]>;
       return {
         ...config,
         hops: Object.fromEntries(hops) as Record<string, HopConfig>,
-        chains: Object.fromEntries(
-          Object.entries(chains).map(([name, chain]) => [name, chain.map(resolve)]),
-        ) as Record<string, HopConfig[]>,
+        chains: ways,
+        ...(routes && {
+          routes: routes.map(({ via, listeners, ...conditions }, index): RouteConfig => ({
+            ...conditions,
+            number: index + 1,
+            listeners: listeners && indicesOf(config.listeners, listeners),
+            via: typeof via === "string" ? wayNamed(via, ways) : { hops: via.map(toHop) },
+          })),
+        }),
       };
     });
+}
+
+/** Listeners by their place; several may ask for any free port of one address. */
+function indicesOf(listeners: readonly ListenerConfig[], addresses: readonly Endpoint[]): number[] {
+  const wanted = new Set(addresses.map((address) => addressOf({ address })));
+  return listeners.flatMap((listener, index) => wanted.has(addressOf(listener)) ? [index] : []);
+}
+
+function wayNamed(name: string, chains: Record<string, HopConfig[]>): ViaConfig {
+  return name === "reject" ? name : { name, hops: name === "direct" ? [] : chains[name] };
 }
 
 /** The schema for a configuration whose files are relative to the working directory. Parse asynchronously. */
@@ -65,6 +85,16 @@ export type HopConfig = z.output<ReturnType<typeof hopSchema>>;
 
 /** A listener. */
 export type ListenerConfig = z.output<ReturnType<typeof listenerSchema>>;
+
+/** A route. */
+export interface RouteConfig extends Conditions {
+  /** Its place among the routes, from 1. */
+  readonly number?: number;
+  readonly via: ViaConfig;
+}
+
+/** Where requests go: by a chain, which may have a name, or by no hop at all; or nowhere. */
+export type ViaConfig = "reject" | { readonly name?: string; readonly hops: readonly HopConfig[] };
 
 /**
  * Gives an editor the types, in a `hopline.config.ts`.
@@ -86,12 +116,12 @@ export function jsonSchema(): Record<string, unknown> {
   return {
     $schema,
     title: "Hopline configuration",
-    description: "Listeners, hops and chains. Any string may hold ${NAME} or ${NAME:-default}.",
+    description: "Listeners, hops, chains and routes. Any string may hold ${NAME} or ${NAME:-default}.",
     ...schema,
   };
 }
 
-/** The chain that everything takes: `cli` if there is one, else the only one; `null` means directly. */
+/** The chain that everything takes where there are no routes: `cli` if there is one, else the only one; `null` means directly. */
 export function theChain({ chains }: Config): { name: string; hops: HopConfig[] } | null {
   const names = Object.keys(chains);
   const chosen = Object.hasOwn(chains, "cli") ? "cli" : names[0];
@@ -104,18 +134,6 @@ function name() {
     .refine((name) => !reservedNames.includes(name), {
       error: ({ input }) => `the name \`${input}\` is reserved`,
     });
-}
-
-/** A hop's name, a hop, or (not yet) a group. */
-function chainElement(read: ReadText) {
-  const named = z.string().refine((text) => !text.includes("://"), { abort: true })
-    .describe("The name of a hop.");
-  const element = z.union([hopSchema(read), named]);
-  return z.preprocess((value: z.input<typeof element>, ctx) => {
-    const group = groupKinds.find((kind) => typeof value === "object" && value !== null && kind in value);
-    if (group !== undefined) report(ctx, unsupported(`a group (\`${group}\`)`), [group]);
-    return value;
-  }, element);
 }
 
 function notYet(key: string) {
@@ -149,54 +167,4 @@ function log() {
     level: z.enum(["error", "warn", "info", "debug"]).default("info").describe("The least level to write."),
     format: z.enum(["text", "json"]).default("text").describe("Lines for people, or JSON objects."),
   });
-}
-
-/** As much of a configuration as is there: these checks run even when others have failed. */
-interface Partly {
-  readonly listeners?: unknown;
-  readonly hops?: unknown;
-  readonly chains?: unknown;
-}
-
-/** What can only be seen from above: names without a hop, addresses taken twice, chains without a choice. */
-function checkReferences({ listeners, hops, chains }: Partly, ctx: Reports): void {
-  const names = keys(hops);
-  for (const chain of keys(chains)) {
-    const elements = (chains as Record<string, unknown>)[chain];
-    if (!Array.isArray(elements)) continue;
-    elements.forEach((element, index) => {
-      if (typeof element !== "string" || element.includes("://") || names.includes(element)) return;
-      // An address in the place of a name may carry a password: alice:secret@host, or the half of it.
-      const sign = ["@", ":"].find((one) => element.includes(one));
-      const found = sign === undefined
-        ? quote(element)
-        : `something with ${sign === "@" ? "an @" : "a colon"}`;
-      const hint = sign === undefined ? suggestion(element, names) : "";
-      report(ctx, `expected a hop's name or URL, found ${found}${hint}`, ["chains", chain, index]);
-    });
-  }
-  if (keys(chains).length > 1 && !keys(chains).includes("cli")) {
-    report(ctx, `several chains need \`routes\` to choose between them, and ${unsupported("that")}`, [
-      "chains",
-    ]);
-  }
-  if (Array.isArray(listeners)) checkAddresses(listeners, ctx);
-}
-
-function checkAddresses(listeners: readonly unknown[], ctx: Reports): void {
-  const seen = new Set<string>();
-  listeners.forEach((listener: unknown, index) => {
-    const { address } = (listener ?? {}) as { address?: Partial<Endpoint> };
-    const { hostname, port } = address ?? {};
-    if (typeof hostname !== "string" || typeof port !== "number") return;
-    const text = formatEndpoint({ hostname: hostname.toLowerCase(), port });
-    if (port !== 0 && seen.has(text)) {
-      report(ctx, `another listener has the address ${text}`, ["listeners", index]);
-    }
-    seen.add(text);
-  });
-}
-
-function keys(value: unknown): string[] {
-  return typeof value === "object" && value !== null ? Object.keys(value) : [];
 }

@@ -27,6 +27,22 @@ export function ipBytes(hostname: string): Uint8Array {
   return Uint8Array.from(ipaddr.parse(hostname).toByteArray());
 }
 
+/**
+ * The bytes of the address that a resolver takes this for, in every spelling: `2130706433`, `0x7f.1` and `0177.0.0.1`
+ * are 127.0.0.1, and so are `127.0.0.1.` and `::ffff:127.0.0.1`. Nothing for a name.
+ */
+export function literalBytes(hostname: string): Uint8Array | undefined {
+  const text = hostname.replace(/\.$/, "");
+  if (ipaddr.IPv4.isValid(text)) return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray());
+  if (ipVersion(text) !== 6) return undefined;
+  return Uint8Array.from(ipaddr.process(text).toByteArray());
+}
+
+/** A name in the one form in which names are compared: without case, and without the dot of the root. */
+export function foldName(hostname: string): string {
+  return hostname.toLowerCase().replace(/\.$/, "");
+}
+
 /** The address that 4 or 16 bytes stand for, in its canonical spelling (RFC 5952). */
 export function ipFromBytes(bytes: Uint8Array): string {
   return bytes.length === 4 ? bytes.join(".") : new ipaddr.IPv6([...bytes]).toString();
@@ -34,7 +50,7 @@ export function ipFromBytes(bytes: Uint8Array): string {
 
 /** Whether a name is `localhost`, in any case, with or without the dot of the root. */
 export function isLocalhost(hostname: string): boolean {
-  return hostname.toLowerCase().replace(/\.$/, "") === "localhost";
+  return foldName(hostname) === "localhost";
 }
 
 /** Whether a host is this machine: 127.0.0.0/8, ::1, mapped forms of them, or `localhost`. */

@@ -70,14 +70,16 @@ export interface Destination {
     readonly method: string;
     /** The last hop may be asked for it in absolute form, in the place of a tunnel. */
     readonly absolute: boolean;
-    /** An open way that an earlier request to the same target has left. */
-    readonly reuse?: Line;
+    /** An open line that an earlier request to the same target, by the same way, has left. */
+    readonly reuse?: (way: object) => Line | undefined;
   };
 }
 
 /** What leads to a target. */
 export interface Line {
   readonly conn: BufferedConn;
+  /** What leads there: routes may tell a later request to go by another. */
+  readonly way: object;
   /** Present when it leads to a proxy that takes requests in absolute form. */
   readonly proxy?: Forwarding;
 }

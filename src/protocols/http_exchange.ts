@@ -20,7 +20,7 @@ import {
   type ResponseHead,
 } from "../core/http_head.ts";
 import { Flow, watchIdle } from "../core/relay.ts";
-import type { Destination, Session, Way } from "../core/serve.ts";
+import type { Destination, Line, Session, Way } from "../core/serve.ts";
 import { refusedAnswer, statusOf } from "./http_answers.ts";
 import { closes, forwarded, trailing, upgradesToWebSocket } from "./http_fields.ts";
 import type { Pool } from "./http_pool.ts";
@@ -49,15 +49,15 @@ export async function forward(
 ): Promise<boolean> {
   const { method } = request.head;
   const asked = { target: place.target, user, request: { method, absolute: !place.upgrade } };
-  const reuse = place.upgrade ? undefined : pool.take(asked);
+  let reused: Line | undefined;
+  const reuse = place.upgrade ? undefined : (way: object) => reused = pool.take(asked, way);
   let way: Way;
   try {
     way = await session.open("http", { ...asked, request: { ...asked.request, reuse } });
   } catch (failure) {
-    reuse?.conn.close();
     return await reply(client, request, session, (options) => refusedAnswer(failure as ProxyError, options));
   }
-  return await new Exchange(client, request, place, asked, session, pool, way).run(reuse !== undefined);
+  return await new Exchange(client, request, place, asked, session, pool, way).run(reused !== undefined);
 }
 
 class Exchange {

@@ -2,8 +2,7 @@
  * Connections to origin servers that wait for the next request of the same client.
  *
  * A pool belongs to one connection of one client: what a server learned about that connection (NTLM logs in a
- * connection, not a request) is never of use to anybody else. Within it, user and target have to be the same; the
- * chain is, for it is the listener's.
+ * connection, not a request) is never of use to anybody else. Within it, user, target and way have to be the same.
  *
  * @module
  */
@@ -24,10 +23,10 @@ interface Idle {
 export class Pool {
   #idle: Idle[] = [];
 
-  /** Takes a connection that waits for such a request. */
-  take(destination: Destination): Line | undefined {
+  /** Takes a connection that waits for such a request, and leads there by this way. */
+  take(destination: Destination, way: object): Line | undefined {
     const key = keyOf(destination);
-    const found = this.#idle.find((idle) => idle.key === key);
+    const found = this.#idle.find((idle) => idle.key === key && idle.line.way === way);
     if (found === undefined) return undefined;
     if (found.line.conn.buffered.length > 0) return void this.#drop(found);
     this.#forget(found);

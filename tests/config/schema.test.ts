@@ -236,8 +236,7 @@ test("loopback listeners need no users, others need them or the word", async () 
 const notSupported = "is not supported by this version of Hopline";
 
 const refused: [name: string, input: unknown, expected: string[]][] = [
-  ["features to come", { routes: [], access: {}, admin: {} }, [
-    `routes: \`routes\` ${notSupported}`,
+  ["features to come", { access: {}, admin: {} }, [
     `access: \`access\` ${notSupported}`,
     `admin: \`admin\` ${notSupported}`,
   ]],
@@ -324,7 +323,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     "hops.c.tls.alpn: a hop with `forward` speaks HTTP/1.1; leave `alpn` out",
   ]],
   ["several chains", { chains: { a: ["http://a"], b: ["http://b"] } }, [
-    `chains: several chains need \`routes\` to choose between them, and that ${notSupported}`,
+    "chains: several chains need `routes` to choose between them",
   ]],
   ["an empty chain", { chains: { a: [] } }, ["chains.a: expected at least 1 entry, found 0"]],
   ["reserved and impossible names", {
@@ -548,7 +547,7 @@ test("the JSON Schema describes every key and has the defaults", () => {
   assertEquals(schema.properties.timeouts.properties.idle.default, "1h");
   assertEquals(schema.properties.limits.properties.tunnels.default, 10_000);
   assertEquals(schema.properties.log.properties.level.enum, ["error", "warn", "info", "debug"]);
-  assertEquals(schema.properties.routes.not, {});
+  assertEquals(schema.properties.routes.items.required, ["via"]);
   const [url, object] = schema.properties.listeners.items.anyOf;
   assertEquals([url.type, object.type, object.required], ["string", "object", ["address"]]);
   const undescribed = Object.entries(schema.properties).filter(([, value]) =>
@@ -571,6 +570,7 @@ test("the JSON Schema accepts what is right and refuses what is wrong", () => {
     }],
     hops: { a: "http://h", b: { protocol: "socks5+tls", address: "h", tls: { pins: [] } } },
     chains: { out: ["a", { protocol: "http", address: "h" }] },
+    routes: [{ to: ["*.corp.example", "10.0.0.0/8"], via: "direct" }, { via: ["a", "http://h"] }],
     timeouts: { idle: "5m" },
     limits: { headerBytes: 1024, tunnels: 1 },
     log: { level: "debug" },
@@ -581,6 +581,8 @@ test("the JSON Schema accepts what is right and refuses what is wrong", () => {
     { listeners: [5] },
     { hops: { a: { protocol: "sock5", address: "h" } } },
     { chains: { a: [] } },
+    { routes: [{}] },
+    { routes: [{ via: 5 }] },
     { timeouts: { idle: 5 } },
     { log: { level: "loud" } },
   ];

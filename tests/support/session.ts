@@ -31,7 +31,7 @@ export function fakeSession(parts: Pick<Session, "open"> & Partial<Session>): Se
 export function fakeWay(upstream: Conn, moved?: Way["relay"]): Way {
   const conn = BufferedConn.of(upstream);
   return {
-    line: { conn },
+    line: { conn, way: conn },
     conn,
     renew: () => Promise.reject(new Error("nothing is reused")),
     close: () => {},

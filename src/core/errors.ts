@@ -27,8 +27,8 @@ export type ErrorCode =
   | "closed" // ended early
   | "failed"; // a hop said no more than that
 
-/** Who caused it: the client that asked, the way to the target, or Hopline itself. */
-export type Side = "client" | "upstream" | "local";
+/** Who caused it: the client that asked, the way to the target, the target as a hop tells of it, or Hopline itself. */
+export type Side = "client" | "upstream" | "target" | "local";
 
 /** How far the attempt had come. */
 export type Stage = "resolve" | "connect" | "tls" | "auth" | "request" | "relay";
@@ -91,6 +91,12 @@ export class ProxyError extends Error {
   /** The same error, saying what the hop was asked for. */
   asked(target: Endpoint): ProxyError {
     return new ProxyError(`asked for ${formatEndpoint(target)}: ${this.message}`, this);
+  }
+
+  /** The same error, with another to blame for it. */
+  blame(side: Side): ProxyError {
+    const { code, stage, cause, hop, label } = this;
+    return new ProxyError(this.message, { code, side, stage, cause, hop, label });
   }
 
   /** The same error, placed at a hop; an error that already has a place keeps it. */

@@ -66,13 +66,21 @@ const TYPE_MEANING: Record<string, ErrorCode> = {
   proxy_loop_detected: "loop",
 };
 
-/** What a status other than 2xx and 407 means; RFC 9209's error type says more than the status. */
-export function meaningOf({ status, fields }: Pick<ResponseHead, "status" | "fields">): ErrorCode {
+/** What only a proxy that works can tell of the target; a bare status may as well speak of the proxy. */
+const ofTarget: readonly (ErrorCode | undefined)[] = ["refused", "unreachable", "resolve"];
+
+/** What a status other than 2xx and 407 means, and of whom; RFC 9209's error type says more than the status. */
+export function meaningOf(
+  { status, fields }: Pick<ResponseHead, "status" | "fields">,
+): { code: ErrorCode; side: "upstream" | "target" } {
   const types = fieldValues(fields, "proxy-status").flatMap((value) =>
     [...masked(value).matchAll(/;\s*error=([a-z_]+)/g)].map((match) => match[1])
   );
   const told = types.map((type) => TYPE_MEANING[type]).findLast((code) => code !== undefined);
-  return told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol");
+  return {
+    code: told ?? STATUS_MEANING[status] ?? (status >= 400 && status < 600 ? "failed" : "protocol"),
+    side: ofTarget.includes(told) ? "target" : "upstream",
+  };
 }
 
 /** The status that a failure is answered with. */

@@ -101,9 +101,10 @@ export function unanswered(challenges: readonly Challenge[], asked: boolean): Pr
 export function refusal(response: Pick<ResponseHead, "status" | "reason" | "fields">): ProxyError {
   const { status, reason } = response;
   const words = reason === "" ? "" : ` ${reason.slice(0, 100)}`;
-  const code = meaningOf(response);
+  const { code, side } = meaningOf(response);
   // tinyproxy says 401, not 407, when the password is wrong.
-  return upstream(code, `the proxy answered ${status}${words}`, code === "auth" ? "auth" : "request");
+  const stage = code === "auth" ? "auth" : "request";
+  return new ProxyError(`the proxy answered ${status}${words}`, { code, side, stage });
 }
 
 function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = "request"): ProxyError {

@@ -96,7 +96,9 @@ export function* connect(target: Endpoint, credentials?: Credentials): Handshake
   }
   if (reply !== 0) {
     const [code, meaning] = MEANING[reply] ?? ["failed", "unassigned code"];
-    throw upstream(code, "request", `the server answered ${reply} (${meaning})`);
+    const failure = upstream(code, "request", `the server answered ${reply} (${meaning})`);
+    // A server that tells of these has tried, and would have succeeded with another target.
+    throw code === "refused" || code === "unreachable" ? failure.blame("target") : failure;
   }
   yield* readBound(atyp);
 }

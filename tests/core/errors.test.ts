@@ -42,6 +42,12 @@ test("an error is placed once", () => {
   assertStrictEquals(here.at(1, "first"), here, "0 is a place too");
 });
 
+test("another may be to blame for the same error", () => {
+  const error = new ProxyError("x", { ...facts, cause: new Error() }).at(2, "exit").blame("target");
+  assertEquals([error.side, error.hop, error.label, error.message], ["target", 2, "exit", "x"]);
+  assert(error.cause instanceof Error);
+});
+
 test("anything thrown becomes a ProxyError, which stays itself", () => {
   const own = new ProxyError("x", facts);
   assertStrictEquals(asProxyError(own, { code: "failed", side: "local", stage: "relay" }), own);

@@ -123,7 +123,10 @@ for (const [answer, code, says] of refusals) {
       const { error, result, rest } = run(connect(target), chunks);
       const { side, stage, message } = proxyError(error);
       const where = code === "auth" ? "auth" : "request";
-      assertEquals([result, proxyError(error).code, side, stage], [undefined, code, "upstream", where]);
+      // A status alone, 503 among them, may as well speak of the proxy.
+      const told = ["refused", "resolve"].includes(code) || answer.includes("destination_ip_unroutable");
+      const who = told ? "target" : "upstream";
+      assertEquals([result, proxyError(error).code, side, stage], [undefined, code, who, where]);
       assertStringIncludes(message, says);
       assert(message.length < 200 && !/\p{Cc}/u.test(message), message);
       assert(fromUtf8(rest).endsWith("HTTP/1.1 200 OK\r\n\r\n"), "nothing further is parsed");

@@ -85,6 +85,7 @@ export function makeHop(
   const timeout = options.timeout ?? fallback;
   const hop = sharedHop(options, timeout, retired) ?? tunnelHop({
     label: hopLabel(options),
+    name: options.name,
     server: address,
     layer: layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls)),
     handshake: requests[protocol](options),
@@ -107,6 +108,7 @@ function sharedHop(options: HopOptions, timeout: number, retired?: AbortSignal):
   if (!alpn.includes("h2")) return undefined;
   return h2Hop({
     label: hopLabel(options),
+    name: options.name,
     server: options.address,
     layer: tlsLayer({ ...tls, alpn }),
     authenticator: authenticator(options),

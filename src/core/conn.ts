@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Trail } from "./trail.ts";
 
 /** A host (name, IPv4 or IPv6 address without brackets) and a TCP port. */
 export interface Endpoint {
@@ -20,6 +21,8 @@ export interface Context {
   readonly outgoing?: Outgoing;
   /** Whose connection is to be made, for servers that are told. */
   readonly client?: Client;
+  /** Notes the way that is taken, where groups choose it. */
+  readonly trail?: Trail;
 }
 
 /** A client as it came, whether to us or to a proxy in front that speaks for it. */

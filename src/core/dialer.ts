@@ -29,12 +29,16 @@ export interface Forwarding {
   readonly authorization?: string;
   /** Places an error of that proxy at its hop. */
   readonly at?: (error: ProxyError) => ProxyError;
+  /** It leads to the target itself: a group chose a member whose last hop is asked for nothing but tunnels. */
+  readonly tunnel?: boolean;
 }
 
 /** One step of a chain. */
 export interface Hop {
   /** Its name and redacted URL, as error messages and log lines show it. */
   readonly label: string;
+  /** What the log calls it among the hops that were taken, instead of its label. */
+  readonly name?: string;
   /** The dialer that goes through this hop, and reaches its server by `next`. */
   wrap(next: Dialer): Dialer;
 }
@@ -50,26 +54,33 @@ export type Layer = (conn: Conn, server: Endpoint, ctx: Context) => Promise<Laye
 
 /** Folds hops over a dialer; errors that pass are placed at the hop that met them, counted from 1. */
 export function fold(first: Dialer, hops: readonly Hop[]): Dialer {
-  return hops.reduce((dialer, hop, index) => place(hop.wrap(dialer), index + 1, hop.label), first);
+  return hops.reduce((dialer, hop, index) => place(hop.wrap(dialer), index + 1, hop.label, hop.name), first);
 }
 
-/** A dialer whose errors say at which hop they arose, unless an earlier hop has said so. */
-export function place(dialer: Dialer, hop: number, label: string): Dialer {
-  const placed = async <T>(attempt: Promise<T>): Promise<T> => {
+/**
+ * A dialer whose errors say at which hop they arose, unless an earlier hop has said so. Behind a group the position
+ * depends on the way that was taken, so the trail tells it, where there is one.
+ */
+export function place(dialer: Dialer, hop: number, label: string, name = label): Dialer {
+  const fixed = { position: () => hop };
+  const pass = (ctx?: Context) => ctx?.trail?.pass(name) ?? fixed;
+  const placed = async <T>({ position }: typeof fixed, attempt: Promise<T>): Promise<T> => {
     try {
       return await attempt;
     } catch (error) {
-      throw asProxyError(error, { code: "failed", side: "upstream", stage: "connect" }).at(hop, label);
+      const failure = asProxyError(error, { code: "failed", side: "upstream", stage: "connect" });
+      throw failure.at(position(), label);
     }
   };
   const { forward } = dialer;
   return {
-    dial: (target, ctx) => placed(dialer.dial(target, ctx)),
+    dial: (target, ctx) => placed(pass(ctx), dialer.dial(target, ctx)),
     ...(forward && {
-      forward: async (target, ctx) => ({
-        ...await placed(forward(target, ctx)),
-        at: (error) => error.at(hop, label),
-      }),
+      forward: async (target, ctx) => {
+        const passed = pass(ctx);
+        const forwarding = await placed(passed, forward(target, ctx));
+        return { ...forwarding, at: (error) => error.at(passed.position(), label) };
+      },
     }),
   };
 }
@@ -89,8 +100,7 @@ export function limited(dialer: Dialer, ms: number): Dialer {
 }
 
 /** What a hop does once its server is reached. */
-export interface TunnelHop {
-  readonly label: string;
+export interface TunnelHop extends Pick<Hop, "label" | "name"> {
   readonly server: Endpoint;
   /** What goes around the connection to the server first. */
   readonly layer?: Layer;
@@ -103,7 +113,7 @@ export interface TunnelHop {
 }
 
 /** The hop that reaches `server` and asks it for a tunnel. */
-export function tunnelHop({ label, server, layer, handshake, timeout, absolute }: TunnelHop): Hop {
+export function tunnelHop({ label, name, server, layer, handshake, timeout, absolute }: TunnelHop): Hop {
   const enter = (conn: Conn, ctx: Context) => layer?.(conn, server, ctx) ?? Promise.resolve(conn);
 
   async function tunnel(conn: Conn, target: Endpoint, ctx: Context): Promise<Conn> {
@@ -118,6 +128,7 @@ export function tunnelHop({ label, server, layer, handshake, timeout, absolute }
   }
   return {
     label,
+    name,
     wrap: (next) => ({
       dial: async (target, ctx = background) =>
         await within(
@@ -181,6 +192,7 @@ async function within(
 export function resolvingHop(hop: Hop, resolve: Network["resolve"], families: readonly (4 | 6)[]): Hop {
   return {
     label: hop.label,
+    name: hop.name,
     wrap(next) {
       const dialer = hop.wrap(next);
       return {
@@ -199,12 +211,12 @@ export function resolvingHop(hop: Hop, resolve: Network["resolve"], families: re
         const [address] = await resolve(hostname, family, ctx);
         if (address !== undefined) return address;
       } catch (error) {
-        missing ??= error;
+        missing ??= error instanceof ProxyError && error.code === "resolve" ? error.blame("target") : error;
       }
     }
     throw missing ?? new ProxyError(`the name ${hostname} has no address`, {
       code: "resolve",
-      side: "upstream",
+      side: "target",
       stage: "resolve",
     });
   }

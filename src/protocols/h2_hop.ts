@@ -8,6 +8,7 @@ import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } f
 import type { Dialer, Hop, Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
+import { Trail } from "../core/trail.ts";
 import { Unprocessed } from "./h2_incoming.ts";
 import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
 import type { Authenticator } from "./http_challenges.ts";
@@ -15,6 +16,7 @@ import type { Authenticator } from "./http_challenges.ts";
 /** What an HTTP/2 hop is made of. */
 export interface H2Hop {
   readonly label: string;
+  readonly name?: string;
   readonly server: Endpoint;
   /** TLS that offers `h2` by ALPN. */
   readonly layer: Layer;
@@ -32,6 +34,7 @@ export interface H2Hop {
 export function h2Hop(options: H2Hop): Hop {
   return {
     label: options.label,
+    name: options.name,
     wrap(next) {
       const pool = new Pool(next, options);
       return { dial: (target, ctx = background) => pool.dial(target, ctx) };
@@ -46,13 +49,15 @@ const mostAttempts = 4;
 interface Flight {
   readonly landed: Promise<void>;
   readonly controller: AbortController;
+  readonly trail: Trail;
   waiting: number;
   /** Where HTTP/2 was not chosen: a connection for one of those who wait. */
   http1?: Conn;
 }
 
 class Pool {
-  readonly #connections = new Set<TunnelConnection>();
+  /** With the ways that lead to them. */
+  readonly #connections = new Map<TunnelConnection, Trail>();
   #flight: Flight | undefined;
   /** The server did not choose HTTP/2 the last time. */
   #http1 = false;
@@ -64,18 +69,21 @@ class Pool {
       ctx.signal.throwIfAborted();
       const connection = this.#free();
       if (connection === undefined) {
-        const conn = this.#http1 ? await this.#open(ctx) : await this.#share(ctx);
+        const conn = this.#http1 ? await this.#openAlone(ctx) : await this.#share(ctx);
         if (conn !== null) return await this.#overHttp1(conn, target, ctx);
         continue;
       }
+      const trail = this.#connections.get(connection)!;
       const { ctx: inner, done } = deadline(ctx, this.options.timeout);
       try {
-        return await connection.tunnel(target, inner);
+        const tunnel = await connection.tunnel(target, inner);
+        ctx.trail?.follow(trail);
+        return tunnel;
       } catch (error) {
+        if (error instanceof Unprocessed && attempt++ < mostAttempts) continue;
+        ctx.trail?.follow(trail);
         if (!(error instanceof Unprocessed)) throw error;
-        if (attempt++ === mostAttempts) {
-          throw new ProxyError(error.message, { code: "limit", side: "upstream", stage: "request" });
-        }
+        throw new ProxyError(error.message, { code: "limit", side: "upstream", stage: "request" });
       } finally {
         done();
       }
@@ -83,7 +91,7 @@ class Pool {
   }
 
   #free(): TunnelConnection | undefined {
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (connection.over) this.#connections.delete(connection);
       else if (connection.free) return connection;
     }
@@ -97,11 +105,15 @@ class Pool {
       await unlessAborted(ctx.signal, flight.landed);
       const { http1 } = flight;
       flight.http1 = undefined;
+      if (http1 !== undefined) flight.trail.handTo(ctx.trail);
       return http1 ?? null;
+    } catch (error) {
+      ctx.trail?.follow(flight.trail);
+      throw error;
     } finally {
       if (--flight.waiting === 0) {
         flight.controller.abort(ctx.signal.reason);
-        flight.http1?.close();
+        if (flight.http1 !== undefined) this.#drop(flight.http1, flight.trail);
         if (this.#flight === flight) this.#flight = undefined;
       }
     }
@@ -109,19 +121,39 @@ class Pool {
 
   #start(outgoing: Outgoing | undefined): Flight {
     const controller = new AbortController();
-    const landed = this.#open({ signal: controller.signal, outgoing }).then((conn) => {
-      if (conn !== null && flight.waiting === 0) conn.close();
+    const trail = new Trail();
+    const landed = this.#open({ signal: controller.signal, outgoing, trail }, trail).then((conn) => {
+      if (conn !== null && flight.waiting === 0) this.#drop(conn, trail);
       else if (conn !== null) flight.http1 = conn;
     }).finally(() => {
       if (this.#flight === flight) this.#flight = undefined;
     });
-    landed.catch(() => {});
-    const flight: Flight = { landed, controller, waiting: 0 };
+    landed.catch(() => trail.leave());
+    const flight: Flight = { landed, controller, trail, waiting: 0 };
     return flight;
   }
 
+  /** Opens a connection for one dial alone, unless it turns out to speak HTTP/2. */
+  async #openAlone(ctx: Context): Promise<Conn | null> {
+    const trail = new Trail();
+    try {
+      const conn = await this.#open({ ...ctx, trail }, trail);
+      if (conn !== null) trail.handTo(ctx.trail);
+      return conn;
+    } catch (error) {
+      ctx.trail?.follow(trail);
+      trail.leave();
+      throw error;
+    }
+  }
+
+  #drop(conn: Conn, trail: Trail): void {
+    conn.close();
+    trail.leave();
+  }
+
   /** Opens a connection. One that speaks HTTP/2 goes to the others, `null` is returned then. */
-  async #open(ctx: Context): Promise<Conn | null> {
+  async #open(ctx: Context, trail: Trail): Promise<Conn | null> {
     const { server, layer, timeout, fallback, authenticator, care = defaultCare, retired } = this.options;
     const below = await this.next.dial(server, ctx);
     const { ctx: inner, done } = deadline(ctx, timeout);
@@ -132,7 +164,8 @@ class Pool {
       if (chosen === "h2") {
         const connection = new TunnelConnection(conn, authenticator, care, retired);
         await connection.ready(inner);
-        this.#connections.add(connection);
+        this.#connections.set(connection, trail);
+        connection.ended.finally(() => trail.leave());
         return null;
       }
       if (fallback !== undefined && (chosen === "http/1.1" || chosen === "nothing")) return conn;

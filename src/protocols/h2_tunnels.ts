@@ -35,7 +35,8 @@ const window = 1024 * 1024;
 /** A connection that tunnels share. */
 export class TunnelConnection {
   readonly #connection: H2Connection;
-  readonly #ended: Promise<unknown>;
+  /** Resolves once it has ended, to the reason. */
+  readonly ended: Promise<unknown>;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setTimeout> | undefined;
   #asking = false;
@@ -55,7 +56,7 @@ export class TunnelConnection {
       headers: (stream, fields, end) => this.#answered(stream, fields, end),
       changed: () => this.#changed(),
     });
-    this.#ended = this.#connection.run();
+    this.ended = this.#connection.run();
     this.#listen();
   }
 
@@ -68,7 +69,7 @@ export class TunnelConnection {
       if (signal.aborted) {
         throw interrupted(signal.reason, "the proxy's HTTP/2 settings", "upstream", "request");
       }
-      const reason = await this.#ended ?? error;
+      const reason = await this.ended ?? error;
       throw failed("protocol", `the proxy breaks HTTP/2's rules: ${(reason as Error).message}`);
     }
     if (this.#connection.peerStreams === 0) {
@@ -161,7 +162,7 @@ export class TunnelConnection {
     this.#watch = setTimeout(check, silence);
     const retire = () => this.#changed();
     this.retired?.addEventListener("abort", retire);
-    this.#ended.finally(() => {
+    this.ended.finally(() => {
       clearTimeout(this.#watch);
       clearTimeout(this.#idle);
       this.retired?.removeEventListener("abort", retire);
@@ -185,7 +186,7 @@ export class TunnelConnection {
       }
     };
     let timer = setTimeout(late, patience);
-    await Promise.race([this.#connection.ping(), this.#ended]);
+    await Promise.race([this.#connection.ping(), this.ended]);
     clearTimeout(timer);
     this.#asking = false;
   }

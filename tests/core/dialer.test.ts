@@ -17,7 +17,8 @@ import {
   tunnelHop,
 } from "../../src/core/dialer.ts";
 import { ProxyError } from "../../src/core/errors.ts";
-import { type Handshake, read, write } from "../../src/core/handshake.ts";
+import { background, type Handshake, read, write } from "../../src/core/handshake.ts";
+import { Trail } from "../../src/core/trail.ts";
 import { fromUtf8, utf8 } from "../support/bytes.ts";
 import { failureOf, rejectionOf } from "../support/errors.ts";
 import { FakeConn } from "../support/fake_conn.ts";
@@ -174,7 +175,35 @@ test("a name that can't be resolved is never sent on", async () => {
   const first = new FakeDialer(new FakeConn());
   for (const resolve of [() => Promise.resolve([]), () => Promise.reject(failure("resolve"))]) {
     const error = await failureOf(resolvingHop(plus("one"), resolve, [4, 6]).wrap(first).dial(target));
-    assertEquals([error.code, error.stage], ["resolve", "resolve"]);
+    assertEquals([error.code, error.stage, error.side], ["resolve", "resolve", "target"]);
   }
   assertEquals(first.dialed, []);
+});
+
+test("with a trail, positions count along the way that was taken, and it tells the names", async () => {
+  const trail = new Trail();
+  const first = new FakeDialer(new FakeConn(utf8("++-")));
+  const chain = fold(first, [three[0], { ...three[1], name: "second" }, three[2]]);
+  // As a group would: the fold does not know of the hop before it.
+  const longer = place(chain, 1, "four");
+  const error = await failureOf(place(longer, 1, "five").dial(target, { ...background, trail }));
+  assertEquals([error.hop, error.label], [3, "three"]);
+  assertEquals(trail.via, ["one", "second", "three", "four", "five"]);
+});
+
+test("a trail that leads on hands over its way and what it keeps busy", () => {
+  const [load, longer, nearer] = [{ tunnels: 0 }, new Trail(), new Trail()];
+  const exit = longer.pass("exit");
+  nearer.pass("near");
+  nearer.keepBusy(load);
+  nearer.handTo(longer);
+  assertEquals([longer.via, exit.position(), load.tunnels], [["near", "exit"], 2, 1]);
+  longer.leave();
+  longer.leave();
+  assertEquals(load.tunnels, 0);
+  longer.enter();
+  longer.enter();
+  assertEquals(load.tunnels, 1);
+  longer.handTo(undefined);
+  assertEquals(load.tunnels, 0);
 });

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { test } from "node:test";
 import type { Conn } from "../../src/core/conn.ts";
 import { background } from "../../src/core/handshake.ts";
+import { Trail } from "../../src/core/trail.ts";
 import { basic } from "../../src/protocols/http_challenges.ts";
 import { connect } from "../../src/protocols/http_connect.ts";
 import { utf8 } from "../support/bytes.ts";
@@ -282,18 +283,18 @@ for (const direction of ["up", "down"] as const) {
 }
 
 for (
-  const [status, fields, code] of [
-    ["502", { "proxy-status": "x; error=connection_refused" }, "refused"],
-    ["504", {}, "timeout"],
-    ["403", {}, "denied"],
-    ["503", {}, "unreachable"],
-    ["301", {}, "protocol"],
+  const [status, fields, code, side] of [
+    ["502", { "proxy-status": "x; error=connection_refused" }, "refused", "target"],
+    ["504", {}, "timeout", "upstream"],
+    ["403", {}, "denied", "upstream"],
+    ["503", {}, "unreachable", "upstream"],
+    ["301", {}, "protocol", "upstream"],
   ] as const
 ) {
   test(`${status} means ${code}`, async () => {
     const { connect } = scripted(answering({ ":status": status, ...fields }));
     const failure = await failureOf(hopTo(connect).dial(target));
-    assertEquals([failure.code, failure.stage, failure.side], [code, "request", "upstream"]);
+    assertEquals([failure.code, failure.stage, failure.side], [code, "request", side]);
     assertStringIncludes(failure.message, status);
   });
 }
@@ -386,4 +387,57 @@ for (const protocol of [undefined, "http/1.1"]) {
     await Promise.all(conns.map((conn, index) => roundTrip(conn, `over HTTP/1.1, ${index}`)));
     assertEquals(opened.length, 4);
   });
+}
+
+test("a shared connection remembers the way to the proxy, for each of its tunnels and while it lives", async () => {
+  const proxy = new Proxy({}, echo);
+  const load = { tunnels: 0 };
+  const retiring = new AbortController();
+  const dialer = hopTo(async (_server, ctx) => {
+    ctx!.trail!.pass("near");
+    ctx!.trail!.keepBusy(load);
+    return await proxy.connect();
+  }, { retired: retiring.signal });
+  const vias: (readonly string[])[] = [];
+  for (const word of ["one", "two"]) {
+    const trail = new Trail();
+    trail.pass("far");
+    await roundTrip(await dialer.dial(target, { ...background, trail }), word);
+    trail.leave();
+    vias.push(trail.via);
+    assertEquals(load.tunnels, 1, "the connection itself, once");
+  }
+  assertEquals(vias, [["near", "far"], ["near", "far"]]);
+  retiring.abort();
+  await eventually(() => "the connection's end", () => load.tunnels === 0 || undefined);
+});
+
+test("a proxy that is not reached, or speaks HTTP/1.1, has its way told too", async () => {
+  const load = { tunnels: 0 };
+  const way = async (fails: boolean) => {
+    const dialer = hopTo((_server, ctx) => {
+      ctx!.trail!.pass("near");
+      ctx!.trail!.keepBusy(load);
+      return fails ? Promise.reject(new Error("not there")) : Promise.resolve(http1());
+    }, { layer: (conn) => Promise.resolve(agreed(conn, "http/1.1")), fallback: connect });
+    const vias: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      const trail = new Trail();
+      const dialled = dialer.dial(target, { ...background, trail });
+      if (fails) await rejectionOf(dialled);
+      else (await dialled).close();
+      vias.push(`${trail.via}: ${load.tunnels}`);
+      trail.leave();
+    }
+    return vias;
+  };
+  assertEquals(await way(false), ["near: 1", "near: 1"]);
+  assertEquals(await way(true), ["near: 0", "near: 0"]);
+  assertEquals(load.tunnels, 0);
+});
+
+function http1(): Conn {
+  const [near, far] = memoryPair();
+  writeText(far, "HTTP/1.1 200 OK\r\n\r\n");
+  return near;
 }

@@ -5,7 +5,7 @@
  */
 import type { Conn, Context, Endpoint } from "../core/conn.ts";
 import type { Dialer, Forwarding } from "../core/dialer.ts";
-import { asProxyError, ProxyError } from "../core/errors.ts";
+import { asProxyError, type ProxyError } from "../core/errors.ts";
 import { background } from "../core/handshake.ts";
 import { Trail } from "../core/trail.ts";
 import { Attempts } from "./attempts.ts";

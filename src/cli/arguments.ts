@@ -15,6 +15,8 @@ export class UsageError extends Error {
 export interface Grammar {
   /** Names of operands, all required. */
   readonly operands: readonly string[];
+  /** Names of those that may follow. */
+  readonly optional?: readonly string[];
   /** Options with a value; those in {@linkcode repeatable} more than once. */
   readonly values: readonly string[];
   readonly flags: readonly string[];
@@ -56,7 +58,7 @@ export function parseArguments(command: string, args: readonly string[], grammar
   }
   const operands = parsed._;
   const help = parsed.help === true;
-  if (!help) checkOperands(command, operands, grammar.operands);
+  if (!help) checkOperands(command, operands, grammar);
   return {
     operands,
     lists: Object.fromEntries(values.map((name) => [name, given(name)])),
@@ -71,14 +73,17 @@ function apart(argument: string, values: readonly string[]): string[] {
   return values.includes(option) ? [`-${option}`, value] : [argument];
 }
 
-function checkOperands(command: string, given: readonly string[], wanted: readonly string[]): void {
-  if (given.length > wanted.length) {
-    throw new UsageError(
-      `unexpected argument ${quoted(given[wanted.length])}; see hopline ${command} --help`,
-    );
+function checkOperands(
+  command: string,
+  given: readonly string[],
+  { operands, optional = [] }: Grammar,
+): void {
+  const most = operands.length + optional.length;
+  if (given.length > most) {
+    throw new UsageError(`unexpected argument ${quoted(given[most])}; see hopline ${command} --help`);
   }
-  if (given.length < wanted.length) {
-    throw new UsageError(`${command} needs ${wanted[given.length]}; see hopline ${command} --help`);
+  if (given.length < operands.length) {
+    throw new UsageError(`${command} needs ${operands[given.length]}; see hopline ${command} --help`);
   }
 }
 

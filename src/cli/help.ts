@@ -11,6 +11,7 @@ Usage:
   hopline [serve] [-c FILE] [-L LISTENER]... [-F HOP]... [options]
   hopline check FILE                  validate a configuration, print every problem
   hopline connect TARGET [-c|-F ...]  join standard input and output to TARGET (ssh ProxyCommand)
+  hopline import FILE | --env         turn another program's configuration into one for Hopline
   hopline schema                      print the JSON Schema of the configuration file
   hopline COMMAND --help | --version
 
@@ -87,6 +88,28 @@ Options:
   -F HOP    one more hop of the chain, in order
 
 ${hops}`,
+
+  import: `Usage: hopline import FILE [--from PROGRAM]
+       hopline import --env
+
+Makes a configuration on standard output of what another program was told, and says on standard error, one a line
+with its place, what is different or could not be carried over:
+
+  hopline import proxychains.conf > hopline.jsonc
+
+  gost          a script with gost -L ... -F ..., of version 2 or 3
+  proxychains   proxychains.conf
+  glider        glider.conf, with its rule files
+  sing-box      JSON with outbounds; inbounds and routes as far as they go
+  --env         ALL_PROXY, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in either case
+
+Passwords go into the configuration as they stood. A certificate is verified unless the source said not to; a
+listener that would be open to everybody is moved to 127.0.0.1. Exit status 0 when a configuration came out, whatever
+the report says; 2 when FILE cannot be understood, or a chain without what is missing would lead elsewhere.
+
+Options:
+  --from PROGRAM   gost, proxychains, glider or sing-box; default: told by what is in FILE
+  --env            take the environment instead of FILE`,
 
   schema: `Usage: hopline schema
 

@@ -13,6 +13,7 @@ import { type Arguments, type Grammar, parseArguments, quoted, UsageError } from
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { commandHelp, help } from "./help.ts";
+import { importCommand } from "./import.ts";
 import { schema } from "./schema.ts";
 import { serve } from "./serve.ts";
 
@@ -23,10 +24,10 @@ export interface Command {
   run(args: Arguments): Promise<number>;
 }
 
-const commands: Record<string, Command> = { serve, check, connect, schema };
+const commands: Record<string, Command> = { serve, check, connect, schema, import: importCommand };
 
 /** Commands of the contract that this version does not have. */
-const planned = ["explain", "trace", "import"];
+const planned = ["explain", "trace"];
 
 /** Runs the command line of this process, and ends it. */
 export async function main(): Promise<void> {

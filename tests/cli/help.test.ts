@@ -17,7 +17,17 @@ async function printed(...args: string[]): Promise<string> {
 
 test("--help gives an overview of every command and of the exit status", async () => {
   const text = await printed("--help");
-  for (const word of ["[serve]", "check FILE", "connect TARGET", "schema", "COMMAND --help", "--version"]) {
+  for (
+    const word of [
+      "[serve]",
+      "check FILE",
+      "connect TARGET",
+      "import FILE",
+      "schema",
+      "COMMAND --help",
+      "--version",
+    ]
+  ) {
     assertStringIncludes(text, word);
   }
   assertMatch(text, /exit status: 0 .*1 .*2 /i);
@@ -28,6 +38,7 @@ const options: Record<string, readonly string[]> = {
   serve: ["-c FILE", "-L LISTENER", "-F HOP", "--log-level", "--log-format", "--workers"],
   check: ["FILE", "--json"],
   connect: ["TARGET", "-c FILE", "-F HOP"],
+  import: ["FILE", "--env", "--from", "gost", "proxychains", "glider", "sing-box"],
   schema: ["schema"],
 };
 

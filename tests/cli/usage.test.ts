@@ -41,7 +41,6 @@ const wrong: [args: string[], says: RegExp][] = [
   [["--workers", "2"], /--workers .* not supported by this version of Hopline/],
   [["explain", "example.com:443"], /explain is not supported by this version of Hopline/],
   [["trace", "example.com:443"], /trace is not supported by this version of Hopline/],
-  [["import", "gost.json"], /import is not supported by this version of Hopline/],
   [["-F", "ftp://x"], /^-F 1: unknown scheme "ftp"/],
   [["-F", "socks5://x", "-F", "socks6://y"], /^-F 2: unknown scheme "socks6"; did you mean "socks5"\?/],
   [["-L", "127.0.0.1:0", "-L", "127.0.0.1"], /^-L 2: .*port/],

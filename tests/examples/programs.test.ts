@@ -24,6 +24,7 @@ test("every example has its test", () => {
     "alice.secret",
     "certificates",
     "demo.ts",
+    "gost.sh",
     "ingress.jsonc",
     "laptop.jsonc",
     "module.ts",

@@ -38,6 +38,8 @@ export type Where = Readonly<Record<string, string | number | ((value: unknown) 
 export interface Trail {
   /** Waits for the first line of this event whose keys have these values, or satisfy these predicates. */
   find(event: string, where?: Where): Promise<Line>;
+  /** Every line there is by now. */
+  lines(): readonly Line[];
 }
 
 /** A running `hopline serve`. */
@@ -130,5 +132,6 @@ function trail(lines: readonly Line[], daemon: Daemon): Trail {
         () => lines.slice(from).find((line) => line.event === event && matches(line, where)),
         10_000,
       ),
+    lines: () => lines.slice(from),
   };
 }

@@ -99,7 +99,8 @@ export function echoOrigin(hostname = "127.0.0.1"): Promise<Origin> {
   return listen(server, hostname);
 }
 
-async function listen(server: Server, hostname: string): Promise<Origin> {
+/** Starts a server on a free port; what is still open when it goes is cut. */
+export async function listen(server: Server, hostname: string): Promise<Origin> {
   const open = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     open.add(socket);

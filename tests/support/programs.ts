@@ -11,6 +11,7 @@ import process from "node:process";
 /** Program to package; `packages.txt` beside this file lists the same packages for whoever prepares a machine. */
 export const packages = {
   "apt-helper": "apt",
+  "chromium": "chromium",
   "curl": "curl",
   "danted": "dante-server",
   "git": "git",

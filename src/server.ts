@@ -7,6 +7,7 @@ import { formatEndpoint } from "./core/address.ts";
 import type { Endpoint, Listener } from "./core/conn.ts";
 import type { Dialer } from "./core/dialer.ts";
 import { ProxyError } from "./core/errors.ts";
+import { Scope } from "./core/scope.ts";
 import type { Config } from "./config/schema.ts";
 import { lineLog, type Log } from "./log.ts";
 import { makePlan, type Plan } from "./plan.ts";
@@ -40,7 +41,7 @@ export class Server implements AsyncDisposable {
   readonly #options: ServerOptions;
   readonly #sessions = new Set<Promise<void>>();
   readonly #clients = new Map<string, number>();
-  readonly #stopping = new AbortController();
+  readonly #stopping = new Scope();
   readonly #house: House;
   /** Where the server's events go. */
   log: Log = () => {};
@@ -62,7 +63,7 @@ export class Server implements AsyncDisposable {
       instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
       join: runtime.join,
-      stopping: this.#stopping.signal,
+      stopping: this.#stopping,
       admit: (client) => this.#admit(client),
       outgoing: new OutgoingAddresses(),
     };

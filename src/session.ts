@@ -3,18 +3,12 @@
  *
  * @module
  */
-import {
-  BufferedConn,
-  type Client,
-  type Conn,
-  type Context,
-  type Endpoint,
-  type Outgoing,
-} from "./core/conn.ts";
+import { BufferedConn, type Client, type Conn, type Endpoint, type Outgoing } from "./core/conn.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
-import { deadline, drive } from "./core/handshake.ts";
+import { drive } from "./core/handshake.ts";
 import { linger } from "./core/linger.ts";
 import type { Join } from "./core/relay.ts";
+import { Scope } from "./core/scope.ts";
 import {
   type Destination,
   forwardRequest,
@@ -71,7 +65,7 @@ export interface House {
   nextId(): number;
   readonly join?: Join;
   /** Aborts when the server wants its sessions gone. */
-  readonly stopping: AbortSignal;
+  readonly stopping: Scope;
   /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
   admit(client: string): () => void;
   /** The server's own outgoing connections. */
@@ -84,16 +78,14 @@ export async function serveConn(conn: Conn, service: Service, house: House): Pro
 }
 
 class ClientSession implements Session {
-  readonly handshake: Context;
+  readonly handshake: Scope;
   readonly gate: Gate;
   client: Client;
   readonly maxBytes: number;
   readonly timeouts: Timeouts;
   readonly retired: AbortSignal;
-  readonly stopping: AbortSignal;
   readonly forwarded: boolean;
   readonly #started = performance.now();
-  readonly #handshakeDone: () => void;
 
   constructor(
     readonly conn: Conn,
@@ -106,10 +98,11 @@ class ClientSession implements Session {
     this.timeouts = service.timeouts;
     this.forwarded = service.forwarded;
     this.retired = service.retired;
-    this.stopping = house.stopping;
-    const { ctx, done } = deadline({ signal: house.stopping }, service.timeouts.handshake);
-    this.handshake = ctx;
-    this.#handshakeDone = done;
+    this.handshake = new Scope(house.stopping).limit(service.timeouts.handshake);
+  }
+
+  get stopping(): AbortSignal {
+    return this.house.stopping.signal;
   }
 
   async run(): Promise<void> {
@@ -121,7 +114,7 @@ class ClientSession implements Session {
     } catch (error) {
       this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
     } finally {
-      this.#handshakeDone();
+      this.handshake.leave();
       this.conn.close();
     }
   }
@@ -156,7 +149,7 @@ class ClientSession implements Session {
       await handler.handle(buffered, this, next);
     } catch (error) {
       // What was written in refusal arrives before the end.
-      if (!this.handshake.signal.aborted) await linger(buffered);
+      if (!this.handshake.aborted) await linger(buffered);
       throw error;
     } finally {
       buffered.close();
@@ -173,7 +166,7 @@ class ClientSession implements Session {
   }
 
   async open(protocol: string, destination: Destination): Promise<Way> {
-    this.#handshakeDone();
+    this.handshake.leave();
     return await new Tunnel(this.conn, this.client, this.service, this.house, protocol, destination).open();
   }
 

@@ -4,9 +4,10 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import { BufferedConn, type Client, type Conn, type Endpoint } from "./core/conn.ts";
+import { BufferedConn, type Client, type Conn, type Context, type Endpoint } from "./core/conn.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
+import { Scope } from "./core/scope.ts";
 import type { Destination, Line, Way } from "./core/serve.ts";
 import type { Fields } from "./log.ts";
 import type { Routed } from "./routing/router.ts";
@@ -18,8 +19,7 @@ export class Tunnel implements Way {
   status?: number;
   readonly #started = performance.now();
   readonly #id: number;
-  #facts: Fields;
-  #routed!: Routed;
+  #routed?: Routed;
   #leave = () => {};
 
   constructor(
@@ -31,10 +31,7 @@ export class Tunnel implements Way {
     readonly protocol: string,
     readonly destination: Destination,
   ) {
-    const { user, target, request } = destination;
     this.#id = house.nextId();
-    const method = request && { method: request.method };
-    this.#facts = { protocol, user, ...method, target: formatEndpoint(target) };
   }
 
   get conn(): BufferedConn {
@@ -49,8 +46,8 @@ export class Tunnel implements Way {
       }
       this.#refuseLoop();
       this.#leave = this.house.admit(this.client.source?.hostname ?? "");
-      await this.#route();
-      this.line = this.destination.request?.reuse?.(this.#routed.way) ?? await this.#dial();
+      const { way } = this.#routed = await this.#route();
+      this.line = this.destination.request?.reuse?.(way) ?? await this.#dial();
       return this;
     } catch (error) {
       throw this.#notOpened(error);
@@ -58,11 +55,9 @@ export class Tunnel implements Way {
   }
 
   /** Finds the way. */
-  async #route(): Promise<void> {
+  #route(): Routed | Promise<Routed> {
     const { client, house, service, destination: { target, user }, protocol } = this;
-    this.#routed = await service.route({ target, user, client, protocol }, { signal: house.stopping });
-    const { route, names } = this.#routed;
-    this.#facts = { ...this.#facts, ...(route !== undefined && { route }), via: names };
+    return service.route({ target, user, client, protocol }, house.stopping);
   }
 
   async renew(): Promise<void> {
@@ -82,8 +77,8 @@ export class Tunnel implements Way {
   }
 
   async relay(client: Conn): Promise<void> {
-    const { join, stopping: signal } = this.house;
-    this.close(await relay(client, this.conn, this.service.timeouts, { join, signal }));
+    const { join, stopping: within } = this.house;
+    this.close(await relay(client, this.conn, this.service.timeouts, { join, within }));
   }
 
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
@@ -102,10 +97,16 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Line> {
     const { stopping, outgoing } = this.house;
-    const { dialer, way } = this.#routed;
+    const scope = new Scope(stopping, null, { outgoing, client: this.#named() });
+    try {
+      return await this.#reach(this.#routed!, scope);
+    } finally {
+      scope.leave();
+    }
+  }
+
+  async #reach({ dialer, way }: Routed, ctx: Context): Promise<Line> {
     const { target, request, layer } = this.destination;
-    const uniqueId = this.client.uniqueId ?? new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
-    const ctx = { signal: stopping, outgoing, client: { ...this.client, uniqueId } };
     // Only what goes to port 80 is sure to be HTTP for everybody on the way.
     const proxy = request?.absolute && target.port === 80 ? await dialer.forward?.(target, ctx) : undefined;
     const conn = proxy?.conn ?? await dialer.dial(target, ctx);
@@ -123,16 +124,31 @@ export class Tunnel implements Way {
     }
   }
 
+  /** The client with a unique id, which hardly anybody asks for. */
+  #named(): Client {
+    if (this.client.uniqueId !== undefined) return this.client;
+    const id = `${this.house.instance}-${this.#id}`;
+    return {
+      ...this.client,
+      get uniqueId() {
+        return new TextEncoder().encode(id);
+      },
+    };
+  }
+
   #refuseLoop(): void {
     const { localAddr, remoteAddr } = this.peer;
     const { source, destination } = this.client;
-    const ends = [[remoteAddr, localAddr], [source, destination]];
-    if (ends.some(([from, to]) => from && to && this.house.outgoing.has(from, to))) {
+    if (this.#isOurs(remoteAddr, localAddr) || this.#isOurs(source, destination)) {
       throw local(
         "loop",
         "the connection comes from this program itself: the chain leads back to its own listener",
       );
     }
+  }
+
+  #isOurs(from: Endpoint | null | undefined, to: Endpoint | null | undefined): boolean {
+    return from != null && to != null && this.house.outgoing.has(from, to);
   }
 
   #failed(fields: Fields, failure: ProxyError): void {
@@ -141,12 +157,18 @@ export class Tunnel implements Way {
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
     const durationMs = Math.round(performance.now() - this.#started);
-    const client = clientName(this.client.source);
+    const { user, target, request } = this.destination;
+    const { route, names: via } = this.#routed ?? {};
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,
-      client,
-      ...this.#facts,
+      client: clientName(this.client.source),
+      protocol: this.protocol,
+      user,
+      ...(request && { method: request.method }),
+      target: formatEndpoint(target),
+      ...(route !== undefined && { route }),
+      via,
       ...fields,
       durationMs,
     });

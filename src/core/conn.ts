@@ -72,6 +72,7 @@ export interface Listener extends AsyncIterable<Conn> {
 }
 
 const firstBuffer = 1024;
+const nothing = new Uint8Array(0);
 
 /**
  * A connection whose first bytes can be looked at, and given back.
@@ -80,7 +81,7 @@ const firstBuffer = 1024;
  * peer sent early is ever lost. Consumed bytes are never overwritten, so views of them stay valid.
  */
 export class BufferedConn implements Conn {
-  #buffer = new Uint8Array(0);
+  #buffer = nothing;
   #start = 0;
   #end = 0;
   #eof = false;
@@ -101,6 +102,11 @@ export class BufferedConn implements Conn {
     return this.inner.remoteAddr;
   }
 
+  /** How many bytes have arrived and have not been consumed. */
+  get available(): number {
+    return this.#end - this.#start;
+  }
+
   /** What has arrived and has not been consumed. */
   get buffered(): Uint8Array {
     return this.#buffer.subarray(this.#start, this.#end);
@@ -111,25 +117,26 @@ export class BufferedConn implements Conn {
    * where it needs a new buffer. A wait that nobody is interested in any more is joined by the next reader.
    */
   fill(room = firstBuffer): Promise<boolean> {
-    return this.#filling ??= this.#fill(room).finally(() => this.#filling = null);
+    if (this.#eof) return Promise.resolve(false);
+    return this.#filling ??= this.#fill(room);
   }
 
   async #fill(room: number): Promise<boolean> {
-    if (this.#eof) return false;
     if (this.#end === this.#buffer.length) {
-      const grown = new Uint8Array(Math.max(room, 2 * (this.#end - this.#start)));
+      const grown = new Uint8Array(Math.max(room, 2 * this.available));
       grown.set(this.buffered);
       this.#end -= this.#start;
       this.#start = 0;
       this.#buffer = grown;
     }
-    const n = await this.inner.read(this.#buffer.subarray(this.#end));
-    if (n === null) {
-      this.#eof = true;
-      return false;
+    try {
+      const n = await this.inner.read(this.#buffer.subarray(this.#end));
+      if (n === null) this.#eof = true;
+      else this.#end += n;
+      return n !== null;
+    } finally {
+      this.#filling = null;
     }
-    this.#end += n;
-    return true;
   }
 
   /** Takes `n` bytes off the front of {@linkcode buffered}. */
@@ -141,8 +148,10 @@ export class BufferedConn implements Conn {
 
   /** The connection below, once nothing is buffered: the relay is faster without this layer. */
   unwrap(): Conn {
-    const bare = this.#start === this.#end && !this.#eof && this.#filling === null;
-    return bare ? this.inner : this;
+    if (this.available > 0 || this.#eof || this.#filling !== null) return this;
+    this.#buffer = nothing;
+    this.#start = this.#end = 0;
+    return this.inner;
   }
 
   async read(p: Uint8Array): Promise<number | null> {

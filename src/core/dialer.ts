@@ -8,7 +8,8 @@ import { ipVersion } from "./address.ts";
 import { BufferedConn, type Conn, type Context, type Endpoint } from "./conn.ts";
 import type { Network } from "./direct.ts";
 import { asProxyError, ProxyError } from "./errors.ts";
-import { background, deadline, drive, type Handshake } from "./handshake.ts";
+import { background, drive, type Handshake } from "./handshake.ts";
+import { Scope } from "./scope.ts";
 
 /** Opens a connection to a target, however far away. */
 export interface Dialer {
@@ -89,11 +90,11 @@ export function place(dialer: Dialer, hop: number, label: string, name = label):
 export function limited(dialer: Dialer, ms: number): Dialer {
   return {
     async dial(target, parent) {
-      const { ctx, done } = deadline(parent, ms);
+      const scope = new Scope(parent).limit(ms);
       try {
-        return await dialer.dial(target, ctx);
+        return await dialer.dial(target, scope);
       } finally {
-        done();
+        scope.leave();
       }
     },
   };
@@ -180,11 +181,11 @@ async function within(
   conn: Conn,
   work: (conn: Conn, ctx: Context) => Promise<Conn>,
 ): Promise<Conn> {
-  const { ctx, done } = deadline(parent, ms);
+  const scope = new Scope(parent).limit(ms);
   try {
-    return await work(conn, ctx);
+    return await work(conn, scope);
   } finally {
-    done();
+    scope.leave();
   }
 }
 

@@ -8,6 +8,7 @@ import type { Conn, Context, Endpoint } from "./conn.ts";
 import type { Dialer } from "./dialer.ts";
 import { ProxyError } from "./errors.ts";
 import { background } from "./handshake.ts";
+import { Scope } from "./scope.ts";
 
 /** What the direct dialer needs of a runtime. */
 export interface Network {
@@ -34,9 +35,8 @@ export function directDialer(network: Network): Dialer {
 class Race {
   readonly result: Promise<Conn>;
   #settle!: { resolve(conn: Conn): void; reject(error: unknown): void };
-  readonly #losers = new AbortController();
-  /** What the attempts and lookups of this race get. */
-  readonly #race: Context;
+  /** What the attempts and lookups of this race get; it is aborted with the dial, and when there is a winner. */
+  readonly #race: Scope;
   readonly #addresses: Record<4 | 6, string[]> = { 4: [], 6: [] };
   #lookups = 2;
   #running = 0;
@@ -45,17 +45,14 @@ class Race {
   #started = false;
   #over = false;
   #error: unknown;
-  readonly #cancel = () => this.#fail(this.ctx.signal.reason);
 
-  constructor(readonly network: Network, readonly target: Endpoint, readonly ctx: Context) {
-    this.#race = { ...ctx, signal: this.#losers.signal };
+  constructor(readonly network: Network, readonly target: Endpoint, ctx: Context) {
     this.result = new Promise((resolve, reject) => this.#settle = { resolve, reject });
-    ctx.signal.addEventListener("abort", this.#cancel);
-    if (ctx.signal.aborted) this.#cancel();
-    else {
-      this.#lookUp(6);
-      this.#lookUp(4);
-    }
+    this.#race = new Scope(ctx);
+    new Scope(this.#race, { abort: (reason) => this.#over || this.#fail(reason) });
+    if (this.#race.aborted) return;
+    this.#lookUp(6);
+    this.#lookUp(4);
   }
 
   async #lookUp(family: 4 | 6): Promise<void> {
@@ -129,8 +126,7 @@ class Race {
   #finish(): void {
     this.#over = true;
     clearTimeout(this.#timer);
-    this.ctx.signal.removeEventListener("abort", this.#cancel);
-    this.#losers.abort(
+    this.#race.abort(
       new ProxyError("not needed any more", { code: "closed", side: "local", stage: "connect" }),
     );
   }

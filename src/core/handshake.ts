@@ -8,6 +8,7 @@
  */
 import type { BufferedConn, Context } from "./conn.ts";
 import { asProxyError, ProxyError, type Side, type Stage } from "./errors.ts";
+import { Scope } from "./scope.ts";
 
 /** Finds where a message ends: the index behind it, or -1. `from` is where the last, shorter look ended. */
 export type Find = (bytes: Uint8Array, from: number) => number;
@@ -71,14 +72,11 @@ export async function drive<T>(
   ctx: Context,
   { peer, maxBytes = handshakeLimit }: DriveOptions,
 ): Promise<T> {
-  const { signal } = ctx;
+  const scope = new Scope(ctx, conn);
   let waiting: Step | undefined;
-  const abort = () => conn.abort();
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort);
   let budget = maxBytes;
   try {
-    signal.throwIfAborted();
+    scope.throwIfAborted();
     let result = handshake.next();
     while (!result.done) {
       const step = waiting = result.value;
@@ -87,52 +85,71 @@ export async function drive<T>(
         result = handshake.next(step.bytes);
         continue;
       }
-      const end = await messageEnd(conn, step, budget);
-      if (typeof end !== "number") {
-        result = handshake.throw(end(peer));
+      let end: number | "more" | Shortcoming = messageEnd(conn, step, budget, 0);
+      while (end === "more") {
+        const looked = conn.available;
+        end = await conn.fill() ? messageEnd(conn, step, budget, looked) : "cut short";
+      }
+      if (typeof end === "string") {
+        result = handshake.throw(unfinished(end, conn, step, budget, peer));
         continue;
       }
       budget -= end;
       result = handshake.next(conn.consume(end));
     }
-    signal.throwIfAborted();
+    scope.throwIfAborted();
     return result.value;
   } catch (error) {
     const { stage, what } = waiting !== undefined && waiting.op !== "write" ? waiting : sending;
-    if (signal.aborted) throw interrupted(signal.reason, what, peer, stage);
+    if (scope.aborted) throw interrupted(scope.reason, what, peer, stage);
     throw asProxyError(error, { code: "closed", side: peer, stage });
   } finally {
-    signal.removeEventListener("abort", abort);
+    scope.leave();
   }
 }
 
-/** How many bytes the step takes, or what to throw into the handshake. */
-async function messageEnd(
+type Reading = Exclude<Step, { op: "write" }>;
+
+/** What is wrong with a message. */
+type Shortcoming = "too long" | "cut short";
+
+/** How many bytes the step takes, or why that can't be said; it has looked at the first `looked` of them before. */
+function messageEnd(
   conn: BufferedConn,
-  step: Exclude<Step, { op: "write" }>,
+  step: Reading,
   budget: number,
-): Promise<number | ((peer: Side) => ProxyError)> {
+  looked: number,
+): number | "more" | Shortcoming {
+  const max = most(step, budget);
+  const end = step.op === "read" ? step.n : step.find(conn.buffered.subarray(0, max), looked);
+  const have = conn.available;
+  if (end >= 0 && end <= max && end <= have) return end;
+  return end > max || have >= max ? "too long" : "more";
+}
+
+function most(step: Reading, budget: number): number {
+  return step.op === "until" ? Math.min(budget, step.max) : budget;
+}
+
+/** What to throw into the handshake. */
+function unfinished(
+  how: Shortcoming,
+  conn: BufferedConn,
+  step: Reading,
+  budget: number,
+  side: Side,
+): ProxyError {
   const { what, stage } = step;
-  const max = Math.min(budget, step.op === "until" ? step.max : budget);
-  let looked = 0;
-  for (;;) {
-    const bytes = conn.buffered;
-    const end = step.op === "read" ? step.n : step.find(bytes.subarray(0, max), looked);
-    if (end >= 0 && end <= max && end <= bytes.length) return end;
-    if (end > max || bytes.length >= max) {
-      return (side) => new TooLong(`${what} is longer than ${max} bytes`, { code: "protocol", side, stage });
-    }
-    looked = bytes.length;
-    if (!(await conn.fill())) {
-      const got = bytes.length === 0 ? "nothing" : `${bytes.length} bytes`;
-      return (side) =>
-        new ProxyError(`expected ${what}, but the connection ended after ${got}`, {
-          code: "closed",
-          side,
-          stage,
-        });
-    }
+  if (how === "too long") {
+    const message = `${what} is longer than ${most(step, budget)} bytes`;
+    return new TooLong(message, { code: "protocol", side, stage });
   }
+  const got = conn.available === 0 ? "nothing" : `${conn.available} bytes`;
+  return new ProxyError(`expected ${what}, but the connection ended after ${got}`, {
+    code: "closed",
+    side,
+    stage,
+  });
 }
 
 /** Why a wait was given up: an abort's own reason, or a deadline's, which then says what had not come. */
@@ -144,25 +161,8 @@ export function interrupted(reason: unknown, what: string | null, side: Side, st
 
 /** A context that also aborts after `ms`; `done` must be called when the work is over. */
 export function deadline(parent: Context | undefined, ms: number): { ctx: Context; done: () => void } {
-  const controller = new AbortController();
-  const signal = parent?.signal;
-  const forward = () => controller.abort(signal!.reason);
-  if (signal?.aborted) forward();
-  signal?.addEventListener("abort", forward);
-  const timer = setTimeout(() => {
-    controller.abort(
-      new ProxyError(`timed out after ${seconds(ms)}`, { code: "timeout", side: "local", stage: "connect" }),
-    );
-  }, ms);
-  const done = () => {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", forward);
-  };
-  return { ctx: { ...parent, signal: controller.signal }, done };
-}
-
-function seconds(ms: number): string {
-  return ms < 1000 ? `${ms} ms` : `${ms / 1000} s`;
+  const ctx = new Scope(parent).limit(ms);
+  return { ctx, done: () => ctx.leave() };
 }
 
 /** Never aborts: for a dial that nobody limits. */

@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { BufferedConn, type Conn } from "./conn.ts";
+import { Alarm } from "./alarm.ts";
+import { BufferedConn, type Conn, type Context } from "./conn.ts";
 import type { Side } from "./errors.ts";
+import { Scope } from "./scope.ts";
 
 /** How long a tunnel may be silent, in milliseconds. */
 export interface RelayLimits {
@@ -47,12 +49,12 @@ export class Flow {
 /** A runtime's own way to join two of its sockets; `null` when they are not its own. */
 export type Join = (client: Conn, upstream: Conn, flow: Flow) => Promise<RelayFailure | undefined> | null;
 
-/** Relays until both directions have ended, one breaks, the tunnel was silent too long, or `signal` aborts. */
+/** Relays until both directions have ended, one breaks, the tunnel was silent too long, or `within` aborts. */
 export async function relay(
   client: Conn,
   upstream: Conn,
   limits: RelayLimits,
-  options: { join?: Join; signal?: AbortSignal } = {},
+  { join, within }: { join?: Join; within?: Context } = {},
 ): Promise<RelayResult> {
   const flow = new Flow();
   let stopped: RelayFailure | undefined;
@@ -61,30 +63,42 @@ export async function relay(
     client.close();
     upstream.close();
   };
+  const scope = new Scope(within, { abort: stop });
   const watch = watchIdle(flow, limits, stop);
-  const cancel = () => stop(options.signal!.reason);
-  if (options.signal?.aborted) cancel();
-  options.signal?.addEventListener("abort", cancel);
   const a = client instanceof BufferedConn ? client.unwrap() : client;
   const b = upstream instanceof BufferedConn ? upstream.unwrap() : upstream;
-  const failure = await (options.join?.(a, b, flow) ?? copyBoth(a, b, flow));
+  const failure = await (join?.(a, b, flow) ?? copyBoth(a, b, flow));
   watch.stop();
-  options.signal?.removeEventListener("abort", cancel);
+  scope.leave();
   client.close();
   upstream.close();
   return { bytesUp: flow.bytes.up, bytesDown: flow.bytes.down, failure: stopped ?? failure };
 }
 
-/** Calls `stop` once a flow has stood still too long. One timer, set anew only when it fires: no work for each chunk. */
+/** Calls `stop` once a flow has stood still too long. */
 export function watchIdle(flow: Flow, limits: RelayLimits, stop: (error: Error) => void): { stop(): void } {
-  const check = () => {
+  return new IdleWatch(flow, limits, stop);
+}
+
+/** One alarm, set anew only when it has gone off: no work for each chunk. */
+class IdleWatch {
+  #alarm: Alarm;
+
+  constructor(readonly flow: Flow, readonly limits: RelayLimits, readonly tooLong: (error: Error) => void) {
+    this.#alarm = new Alarm(Math.min(limits.idle, limits.halfClosed), this);
+  }
+
+  wake(): void {
+    const { flow, limits } = this;
     const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
     const rest = limit - (performance.now() - flow.last);
-    if (rest <= 0) return stop(new Error(`idle for ${limit / 1000} s`));
-    timer = setTimeout(check, Math.min(rest, limits.halfClosed));
-  };
-  let timer = setTimeout(check, Math.min(limits.idle, limits.halfClosed));
-  return { stop: () => clearTimeout(timer) };
+    if (rest <= 0) return this.tooLong(new Error(`idle for ${limit / 1000} s`));
+    this.#alarm = new Alarm(Math.min(Math.ceil(rest), limits.halfClosed), this);
+  }
+
+  stop(): void {
+    this.#alarm.cancel();
+  }
 }
 
 async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<RelayFailure | undefined> {

@@ -8,6 +8,7 @@ import type { Forwarding, Layer } from "./dialer.ts";
 import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
 import type { RelayLimits, RelayResult } from "./relay.ts";
+import { Scope } from "./scope.ts";
 
 /** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
 export type Verdict = "yes" | "no" | "more";
@@ -164,25 +165,23 @@ export async function sniff<T extends { readonly matcher: Matcher }>(
  */
 export async function peek<T>(
   conn: BufferedConn,
-  { signal }: Context,
+  ctx: Context,
   { what, stage }: { readonly what: string; readonly stage: Stage },
   look: (head: Uint8Array) => T | undefined,
 ): Promise<T> {
-  const abort = () => conn.abort();
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort);
+  const scope = new Scope(ctx, conn);
   try {
     for (;;) {
-      signal.throwIfAborted();
+      scope.throwIfAborted();
       const found = look(conn.buffered);
       if (found !== undefined) return found;
-      if (!(await conn.fill())) throw ended(conn.buffered.length, stage);
+      if (!(await conn.fill())) throw ended(conn.available, stage);
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
-    throw interrupted(signal.reason, what, "client", stage);
+    if (!scope.aborted) throw error;
+    throw interrupted(scope.reason, what, "client", stage);
   } finally {
-    signal.removeEventListener("abort", abort);
+    scope.leave();
   }
 }
 

@@ -8,6 +8,7 @@ import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } f
 import type { Dialer, Hop, Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
+import { told } from "../core/scope.ts";
 import { Trail } from "../core/trail.ts";
 import { Unprocessed } from "./h2_incoming.ts";
 import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
@@ -137,7 +138,7 @@ class Pool {
   async #openAlone(ctx: Context): Promise<Conn | null> {
     const trail = new Trail();
     try {
-      const conn = await this.#open({ ...ctx, trail }, trail);
+      const conn = await this.#open(told(ctx, { trail }), trail);
       if (conn !== null) trail.handTo(ctx.trail);
       return conn;
     } catch (error) {

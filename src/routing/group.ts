@@ -7,6 +7,7 @@ import type { Conn, Context, Endpoint } from "../core/conn.ts";
 import type { Dialer, Forwarding } from "../core/dialer.ts";
 import { asProxyError, type ProxyError } from "../core/errors.ts";
 import { background } from "../core/handshake.ts";
+import { told } from "../core/scope.ts";
 import { Trail } from "../core/trail.ts";
 import { Attempts } from "./attempts.ts";
 import type { Clock, Health, Trial } from "./health.ts";
@@ -103,7 +104,7 @@ export class Group implements Dialer {
     const trail = ctx.trail ?? new Trail();
     const behind = trail.via.length;
     try {
-      return await next.dial(server, { ...ctx, trail });
+      return await next.dial(server, told(ctx, { trail }));
     } catch (error) {
       const failure = asProxyError(error, { code: "failed", side: "upstream", stage: "connect" });
       if (!speaksOfServer(failure, trail.via.length - behind)) this.#before.add(failure);

@@ -24,7 +24,7 @@ export type Router = (asked: Asked, ctx: Context) => Routed | Promise<Routed>;
 
 /** The router of a configuration; `dialer` stands in for whatever it says. */
 export function makeRouter(config: Config, means: Means, dialer?: Dialer): Router {
-  if (dialer !== undefined) return always({ dialer, names: [] });
+  if (dialer !== undefined) return always({ dialer: programs(dialer), names: [] });
   const makeVia = viaMaker(means);
   if (config.routes === undefined) return always(makeVia(theChain(config) ?? { hops: [] }));
   const routes = config.routes.map((route) => {
@@ -46,6 +46,16 @@ export function makeRouter(config: Config, means: Means, dialer?: Dialer): Route
 function always(via: Via): Router {
   const routed = { ...via, way: via };
   return () => routed;
+}
+
+/** A program's own dialer: it may copy the context that it is given, so it gets a plain one. */
+function programs(dialer: Dialer): Dialer {
+  const { forward } = dialer;
+  const plain = (ctx?: Context) => ctx && { signal: ctx.signal, outgoing: ctx.outgoing, client: ctx.client };
+  return {
+    dial: (target, ctx) => dialer.dial(target, plain(ctx)),
+    ...(forward && { forward: (target, ctx) => forward.call(dialer, target, plain(ctx)) }),
+  };
 }
 
 function rejecting(why: string): Via {

@@ -3,44 +3,58 @@
  *
  * @module
  */
-import type { TCPSocketListener } from "bun";
+import type { Socket, SocketHandler, TCPSocketListener } from "bun";
 import type { Conn, Context, Endpoint, Listener } from "../core/conn.ts";
 import { ipVersion } from "../core/address.ts";
 import { background } from "../core/handshake.ts";
+import { Scope } from "../core/scope.ts";
 import { BunConn, handler } from "./bun_conn.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
 import { join } from "./bun_relay.ts";
+import { endpoint } from "./outgoing.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
 
-async function connect(address: Endpoint, { signal, outgoing }: Context): Promise<Conn> {
-  signal.throwIfAborted();
-  let cancel = () => {};
-  const cancelled = new Promise<never>((_, reject) => {
-    cancel = () => reject(signal.reason);
-    signal.addEventListener("abort", cancel);
-  });
-  const opening = Bun.connect<BunConn>({
-    hostname: address.hostname,
-    port: address.port,
-    allowHalfOpen: true,
-    socket: {
-      ...handler,
-      open(socket) {
-        socket.data = new BunConn(socket, outgoing);
-      },
-      // Without it the rejection would also be reported as unhandled.
-      connectError() {},
-    },
-  });
-  try {
-    return (await Promise.race([opening, cancelled])).data;
-  } catch (error) {
-    opening.then((socket) => socket.terminate(), () => {});
-    throw signal.aborted ? signal.reason : connectFailure(error, address);
-  } finally {
-    signal.removeEventListener("abort", cancel);
+/** A connection that is being made. */
+class Attempt {
+  readonly #scope: Scope;
+
+  constructor(
+    readonly address: Endpoint,
+    ctx: Context,
+    readonly resolve: (conn: Conn) => void,
+    readonly reject: (error: unknown) => void,
+  ) {
+    this.#scope = new Scope(ctx, { abort: reject });
+    if (this.#scope.aborted) return;
+    const { hostname, port } = address;
+    Bun.connect<Attempt | BunConn>({ hostname, port, allowHalfOpen: true, data: this, socket: connecting })
+      .catch((error) => this.failed(error));
   }
+
+  opened(socket: Socket<BunConn>): void {
+    if (this.#scope.aborted) return void socket.terminate();
+    this.#scope.leave();
+    const local = endpoint(socket.localAddress, socket.localPort);
+    this.resolve(socket.data = new BunConn(socket, local, this.address, this.#scope.outgoing));
+  }
+
+  failed(error: unknown): void {
+    this.#scope.leave();
+    this.reject(connectFailure(error, this.address));
+  }
+}
+
+/** The callbacks of all sockets that are connected. */
+const connecting = {
+  ...handler,
+  open: (socket: Socket<BunConn | Attempt>) => (socket.data as Attempt).opened(socket as Socket<BunConn>),
+  // Without it the rejection would also be reported as unhandled.
+  connectError() {},
+} as SocketHandler<BunConn | Attempt>;
+
+function connect(address: Endpoint, ctx: Context): Promise<Conn> {
+  return new Promise((resolve, reject) => void new Attempt(address, ctx, resolve, reject));
 }
 
 class BunListener implements Listener {
@@ -48,6 +62,8 @@ class BunListener implements Listener {
   #waiting: ((result: IteratorResult<Conn>) => void) | null = null;
   #accepted: Conn[] = [];
   #closed = false;
+  /** It listens on any address, and only a socket knows which one it was. */
+  readonly #wildcard: boolean;
   readonly #listener: TCPSocketListener<BunConn>;
 
   constructor(at: Endpoint) {
@@ -56,9 +72,15 @@ class BunListener implements Listener {
       port: at.port,
       allowHalfOpen: true,
       exclusive: true,
-      socket: { ...handler, open: (socket) => this.#accept(socket.data = new BunConn(socket)) },
+      socket: { ...handler, open: (socket) => this.#accept(socket.data = this.#wrap(socket)) },
     });
     this.addr = { hostname: at.hostname, port: this.#listener.port };
+    this.#wildcard = ["0.0.0.0", "::"].includes(at.hostname);
+  }
+
+  #wrap(socket: Socket<BunConn>): BunConn {
+    const local = this.#wildcard ? endpoint(socket.localAddress, socket.localPort) : this.addr;
+    return new BunConn(socket, local, endpoint(socket.remoteAddress, socket.remotePort));
   }
 
   #accept(conn: Conn): void {

@@ -8,7 +8,6 @@
 import type { Socket } from "bun";
 import type { Conn, Endpoint, Outgoing } from "../core/conn.ts";
 import { Inbox } from "../core/inbox.ts";
-import { endpoint } from "./outgoing.ts";
 
 /** Where a socket's events go: first to the reads of the handshake, then to the relay. */
 export interface Events {
@@ -19,42 +18,51 @@ export interface Events {
 }
 
 export class BunConn implements Conn, Events {
-  readonly localAddr: Endpoint;
-  readonly remoteAddr: Endpoint;
   readonly inbox: Inbox;
   /** Who gets the socket's events. */
   events: Events = this;
   #draining: { resolve(): void; reject(error: unknown): void } | null = null;
-  /** Why it is gone. */
-  error: unknown;
+  #error: unknown;
   /** Our side was shut down. */
   finished = false;
   gone = false;
 
-  constructor(readonly socket: Socket<BunConn>, readonly outgoing?: Outgoing) {
-    this.localAddr = endpoint(socket.localAddress, socket.localPort);
-    this.remoteAddr = endpoint(socket.remoteAddress, socket.remotePort);
-    outgoing?.add(this.localAddr, this.remoteAddr);
+  constructor(
+    readonly socket: Socket<BunConn>,
+    readonly localAddr: Endpoint,
+    readonly remoteAddr: Endpoint,
+    readonly outgoing?: Outgoing,
+  ) {
+    outgoing?.add(localAddr, remoteAddr);
     this.inbox = new Inbox(socket);
-    socket.setNoDelay(true);
+  }
+
+  /** Why it is gone. */
+  get error(): unknown {
+    return this.#error ?? Object.assign(new Error("the connection is closed"), { code: "ECONNRESET" });
   }
 
   read(p: Uint8Array): Promise<number | null> {
     return this.inbox.read(p);
   }
 
-  async write(p: Uint8Array): Promise<void> {
+  write(p: Uint8Array): Promise<void> {
+    const n = this.gone ? -1 : this.socket.write(p);
+    return n === p.length ? written : this.#writeRest(p, n);
+  }
+
+  async #writeRest(p: Uint8Array, n: number): Promise<void> {
     for (let at = 0;;) {
-      const n = this.gone ? -1 : this.socket.write(p, at, p.length - at);
-      if (n < 0) throw this.error ?? closed();
+      if (n < 0) throw this.error;
       at += n;
       if (at === p.length) return;
       await new Promise<void>((resolve, reject) => this.#draining = { resolve, reject });
+      n = this.gone ? -1 : this.socket.write(p, at, p.length - at);
     }
   }
 
   closeWrite(): Promise<void> {
-    if (this.gone) return Promise.reject(this.error ?? closed());
+    if (this.gone) return Promise.reject(this.error);
     this.finish();
     return Promise.resolve();
   }
@@ -96,7 +104,7 @@ export class BunConn implements Conn, Events {
   closed(error: unknown): void {
     this.gone = true;
     this.outgoing?.delete(this.localAddr, this.remoteAddr);
-    this.error = error ?? closed();
+    this.#error = error ?? undefined;
     // EPIPE is how a reset is told that came behind a FIN; what was read until then is the whole.
     const ended = error == null ? this.finished : (error as { code?: string }).code === "EPIPE";
     if (ended) this.events.end();
@@ -104,9 +112,7 @@ export class BunConn implements Conn, Events {
   }
 }
 
-function closed(): Error {
-  return Object.assign(new Error("the connection is closed"), { code: "ECONNRESET" });
-}
+const written = Promise.resolve();
 
 /** The callbacks that all sockets share; `socket.data` is set when the socket opens. */
 export const handler = {

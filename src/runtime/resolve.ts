@@ -6,23 +6,20 @@
 import { lookup } from "node:dns/promises";
 import { isLocalhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
+import { Scope } from "../core/scope.ts";
 import { lookupFailure } from "./failures.ts";
 
 /** The addresses of one family; rejects when there are none, or when `ctx` aborts. */
-export async function resolve(hostname: string, family: 4 | 6, { signal }: Context): Promise<string[]> {
-  signal.throwIfAborted();
-  let cancel = () => {};
+export async function resolve(hostname: string, family: 4 | 6, ctx: Context): Promise<string[]> {
   // The system's lookup can't be cancelled: its answer is left behind.
-  const cancelled = new Promise<never>((_, reject) => {
-    cancel = () => reject(signal.reason);
-    signal.addEventListener("abort", cancel);
-  });
+  const { promise: cancelled, reject } = Promise.withResolvers<never>();
+  const scope = new Scope(ctx, { abort: reject });
   try {
     return await Promise.race([addresses(hostname, family), cancelled]);
   } catch (error) {
-    throw signal.aborted ? signal.reason : lookupFailure(error, hostname);
+    throw scope.aborted ? scope.reason : lookupFailure(error, hostname);
   } finally {
-    signal.removeEventListener("abort", cancel);
+    scope.leave();
   }
 }
 

@@ -53,7 +53,7 @@ export async function tunnel(
   const { promise: result, resolve } = Promise.withResolvers<RelayResult>();
   const ends = { client, server, result };
   const [a, b] = await early?.(ends, clientSide, upstreamSide) ?? [clientSide, upstreamSide];
-  relay(a, b, limits, { join, signal }).then(resolve);
+  relay(a, b, limits, { join, within: signal && { signal } }).then(resolve);
   return ends;
 }
 

@@ -90,6 +90,8 @@ export type ListenerConfig = z.output<ReturnType<typeof listenerSchema>>;
 export interface RouteConfig extends Conditions {
   /** Its place among the routes, from 1. */
   readonly number?: number;
+  /** Names are looked up here for the addresses in `to`, whatever the way. */
+  readonly resolve?: boolean;
   readonly via: ViaConfig;
 }
 

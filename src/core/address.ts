@@ -29,13 +29,17 @@ export function ipBytes(hostname: string): Uint8Array {
 
 /**
  * The bytes of the address that a resolver takes this for, in every spelling: `2130706433`, `0x7f.1` and `0177.0.0.1`
- * are 127.0.0.1, and so are `127.0.0.1.` and `::ffff:127.0.0.1`. Nothing for a name.
+ * are 127.0.0.1, and so are `127.0.0.1.` and `::ffff:127.0.0.1`; a zone says nothing of the address. Nothing for a
+ * name.
  */
 export function literalBytes(hostname: string): Uint8Array | undefined {
+  // Most are names: the library would find that out by throwing.
+  if (!/^\d|:/.test(hostname)) return undefined;
   const text = hostname.replace(/\.$/, "");
   if (ipaddr.IPv4.isValid(text)) return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray());
-  if (ipVersion(text) !== 6) return undefined;
-  return Uint8Array.from(ipaddr.process(text).toByteArray());
+  const [address] = text.split("%", 1);
+  if (ipVersion(address) !== 6) return undefined;
+  return Uint8Array.from(ipaddr.process(address).toByteArray());
 }
 
 /** A name in the one form in which names are compared: without case, and without the dot of the root. */

@@ -6,7 +6,7 @@
  */
 import { ipVersion } from "./address.ts";
 import { BufferedConn, type Conn, type Context, type Endpoint } from "./conn.ts";
-import type { Network } from "./direct.ts";
+import { type Network, unknownName } from "./direct.ts";
 import { asProxyError, ProxyError } from "./errors.ts";
 import { background, drive, type Handshake } from "./handshake.ts";
 import { Scope } from "./scope.ts";
@@ -215,10 +215,6 @@ export function resolvingHop(hop: Hop, resolve: Network["resolve"], families: re
         missing ??= error instanceof ProxyError && error.code === "resolve" ? error.blame("target") : error;
       }
     }
-    throw missing ?? new ProxyError(`the name ${hostname} has no address`, {
-      code: "resolve",
-      side: "target",
-      stage: "resolve",
-    });
+    throw missing ?? unknownName(hostname).blame("target");
   }
 }

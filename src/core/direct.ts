@@ -76,7 +76,9 @@ class Race {
     this.#timer = undefined;
     const hostname = this.#shift();
     if (hostname === undefined) {
-      if (this.#running === 0 && this.#lookups === 0) this.#fail(this.#error ?? this.#unknown());
+      if (this.#running === 0 && this.#lookups === 0) {
+        this.#fail(this.#error ?? unknownName(this.target.hostname));
+      }
       return;
     }
     this.#started = true;
@@ -105,14 +107,6 @@ class Race {
     if (this.#error === undefined || says(error) > says(this.#error)) this.#error = error;
   }
 
-  #unknown(): ProxyError {
-    return new ProxyError(`the name ${this.target.hostname} has no address`, {
-      code: "resolve",
-      side: "upstream",
-      stage: "resolve",
-    });
-  }
-
   #win(conn: Conn): void {
     this.#finish();
     this.#settle.resolve(conn);
@@ -130,6 +124,15 @@ class Race {
       new ProxyError("not needed any more", { code: "closed", side: "local", stage: "connect" }),
     );
   }
+}
+
+/** What to throw for a name without an address. */
+export function unknownName(hostname: string): ProxyError {
+  return new ProxyError(`the name ${hostname} has no address`, {
+    code: "resolve",
+    side: "upstream",
+    stage: "resolve",
+  });
 }
 
 const likely = ["resolve", "failed", "closed", "address"].concat(

@@ -66,9 +66,9 @@ function parseName(text: string): string {
 
 /** An address or a block of them; nothing for a name. */
 function parseBlock(text: string): Block | undefined {
-  const address = literalBytes(text);
-  if (address !== undefined) return { bytes: address, bits: address.length * 8 };
-  return text.includes("/") ? blockOf(parseCidr(text)) : undefined;
+  if (text.includes("/")) return blockOf(parseCidr(text));
+  const bytes = literalBytes(text);
+  return bytes && { bytes, bits: bytes.length * 8 };
 }
 
 /** The block of a CIDR, with the bits cleared that do not count. */
@@ -85,8 +85,11 @@ function mask(bits: number): number {
 
 /** Whether an address is in the block. */
 export function inBlock({ bytes, bits }: Block, address: Uint8Array): boolean {
-  return address.length === bytes.length &&
-    bytes.every((byte, index) => byte === (address[index] & mask(bits - 8 * index)));
+  if (address.length !== bytes.length) return false;
+  for (let at = 0; at * 8 < bits; at++) {
+    if (bytes[at] !== (address[at] & mask(bits - 8 * at))) return false;
+  }
+  return true;
 }
 
 function ports(range: string | undefined): Pick<Pattern, "ports"> {

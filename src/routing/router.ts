@@ -5,11 +5,15 @@
  */
 import type { Config } from "../config/schema.ts";
 import { theChain } from "../config/schema.ts";
+import { ipVersion } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import type { Dialer } from "../core/dialer.ts";
+import { type Network, unknownName } from "../core/direct.ts";
 import { ProxyError } from "../core/errors.ts";
-import { type Asked, factsOf, ruleOf, unmet } from "./rule.ts";
-import { type Means, type Via, viaMaker } from "./via.ts";
+import { Scope } from "../core/scope.ts";
+import { type Match, Matcher } from "./matcher.ts";
+import { type Asked, factsOf, ruleOf } from "./rule.ts";
+import { chainDialer, type Means, type Via, viaMaker } from "./via.ts";
 
 /** The way of one request. */
 export interface Routed extends Via {
@@ -28,18 +32,46 @@ export function makeRouter(config: Config, means: Means, dialer?: Dialer): Route
   const makeVia = viaMaker(means);
   if (config.routes === undefined) return always(makeVia(theChain(config) ?? { hops: [] }));
   const routes = config.routes.map((route) => {
-    const { number } = route;
+    const { number, resolve } = route;
     const via = route.via === "reject" ? rejecting(`route ${number} rejects this`) : makeVia(route.via);
-    return {
-      rule: ruleOf(route),
-      routed: { ...via, way: via, ...(number !== undefined && { route: number }) },
-    };
+    const routed = { ...via, way: via, ...(number !== undefined && { route: number }) };
+    return { rule: ruleOf(route), resolve, direct: via.direct, routed };
   });
   const none = rejecting("no route matches");
   const unrouted = { ...none, way: none };
-  return (asked) => {
-    const facts = factsOf(asked);
-    return routes.find(({ rule }) => unmet(rule, facts) === undefined)?.routed ?? unrouted;
+  const matcher = new Matcher(routes);
+  const found = ({ index, addresses }: Match): Routed => {
+    const routed = index === undefined ? unrouted : routes[index].routed;
+    if (addresses === undefined || !routed.direct) return routed;
+    return { ...routed, dialer: chainDialer([], { ...means, network: knowing(means.network, addresses) }) };
+  };
+  return (asked, ctx) => {
+    const match = matcher.match(factsOf(asked), (name) => lookUp(name, means, ctx));
+    return match instanceof Promise ? match.then(found) : found(match);
+  };
+}
+
+/** All addresses of a name, looked up in the time that a connection may take. */
+async function lookUp(name: string, { network, timeouts }: Means, parent: Context): Promise<string[]> {
+  const ctx = new Scope(parent).limit(timeouts.connect);
+  try {
+    const families = await Promise.allSettled(
+      ([6, 4] as const).map((family) => network.resolve(name, family, ctx)),
+    );
+    const addresses = families.flatMap((family) => family.status === "fulfilled" ? family.value : []);
+    const [failure] = families.flatMap((family) => family.status === "rejected" ? [family.reason] : []);
+    if (addresses.length > 0) return addresses;
+    throw failure ?? unknownName(name);
+  } finally {
+    ctx.leave();
+  }
+}
+
+/** The network for a name whose addresses are known: those, and no others, are connected to. */
+function knowing(network: Network, addresses: readonly string[]): Network {
+  return {
+    connect: network.connect.bind(network),
+    resolve: (_name, family) => Promise.resolve(addresses.filter((address) => ipVersion(address) === family)),
   };
 }
 

@@ -13,6 +13,8 @@ export interface Via {
   readonly dialer: Dialer;
   /** The names of its hops, for the log. */
   readonly names: readonly string[];
+  /** No hop is on it: names are looked up here. */
+  readonly direct?: boolean;
 }
 
 /** What dialers are made with. */
@@ -29,7 +31,11 @@ export function viaMaker(means: Means): (via: Exclude<ViaConfig, "reject">) => V
   return ({ name, hops }) => {
     const known = name === undefined ? undefined : made.get(name);
     if (known !== undefined) return known;
-    const via = { dialer: chainDialer(hops, means), names: hops.map((hop) => hop.name ?? hopLabel(hop)) };
+    const via = {
+      dialer: chainDialer(hops, means),
+      names: hops.map((hop) => hop.name ?? hopLabel(hop)),
+      direct: hops.length === 0,
+    };
     if (name !== undefined) made.set(name, via);
     return via;
   };

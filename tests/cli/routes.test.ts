@@ -7,10 +7,11 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, test } from "node:test";
 import { configured, hopline, hoplineCommand } from "../support/hopline.ts";
 import { afterEndOrigin, type Origin } from "../support/origins.ts";
-import { temporaryDirectory } from "../support/temporary.ts";
+import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { socks5 } from "../server/clients.ts";
 import { type Serving, serving } from "../server/serving.ts";
 import { Wire } from "../server/wire.ts";
+import { endpoint, program } from "./program.ts";
 
 const stack = new AsyncDisposableStack();
 const directory = stack.use(temporaryDirectory());
@@ -29,8 +30,7 @@ test("the listeners of -L take the chain of -F, those of the file its routes", a
   await using house = await hopline([...file, "-L", "127.0.0.1:0", "-F", via()], 2);
   const trail = house.trail();
   const codes = await Promise.all(house.addresses.map(async (address) => {
-    const { hostname, port } = new URL(`http://${address}`);
-    using wire = await Wire.to({ hostname, port: Number(port) });
+    using wire = await Wire.to(endpoint(address));
     wire.send(socks5.ask(origin));
     return await socks5.answer(wire);
   }));
@@ -59,4 +59,29 @@ test("connect goes by the routes of a file, but by -F where it is given", async 
   });
   assertEquals(await connect(...file), [1, "", true]);
   assertEquals(await connect(...file, "-F", via()), [0, "hi", false]);
+});
+
+test("a rule list is read again when the configuration is reloaded; a bad one changes nothing", async () => {
+  using directory = temporaryDirectory();
+  directory.write("blocked.txt", "example.com\n");
+  const file = configured(directory, {
+    listeners: [`127.0.0.1:${await freePort()}`],
+    routes: [{ to: [{ file: "blocked.txt" }], via: "reject" }, { via: "direct" }],
+  });
+  await using house = program(file);
+  const address = endpoint(await house.address());
+  const ask = async () => {
+    using wire = await Wire.to(address);
+    wire.send(socks5.ask(origin));
+    return await socks5.answer(wire);
+  };
+  assertEquals(await ask(), 0);
+  directory.write("blocked.txt", "127.0.0.0/8\n");
+  house.signal("SIGHUP");
+  await house.said(/config\.reloaded/);
+  assertEquals(await ask(), 2);
+  directory.write("blocked.txt", "127.0.0.0/8\n*x\n");
+  house.signal("SIGHUP");
+  await house.said(/config\.refused .*routes\[0\]\.to\[0\]\.file: blocked\.txt:2: /);
+  assertEquals(await ask(), 2);
 });

@@ -50,8 +50,11 @@ test("the first route that matches decides; the log has its number and the names
   assertEquals([fields.route, fields.via], [2, ["exit"]]);
   assertEquals((await hop.logged("tunnel.closed")).fields.target, echo.address);
   assertEquals(await echoes(house.at, socks5, { hostname: "localhost", port: echo.port }), true);
-  const direct = (await house.logged("tunnel.closed", 2)).fields;
-  assertEquals([direct.route, direct.via], [3, []]);
+  const local = (await house.logged("tunnel.closed", 2)).fields;
+  assertEquals([local.route, local.via], [2, ["exit"]], "it would go directly, so its address is known");
+  assertEquals(await echoes(house.at, socks5, { hostname: "127.0.0.1", port: 1 }), 5);
+  const { fields: { route, via } } = await house.logged("tunnel.failed");
+  assertEquals([route, via], [3, []]);
 });
 
 test("hops that stand in a route, and several chains", async () => {

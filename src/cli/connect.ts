@@ -4,8 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { AddressError, parseEndpoint } from "../core/address.ts";
-import type { Conn, Endpoint } from "../core/conn.ts";
+import type { Conn } from "../core/conn.ts";
 import { asProxyError } from "../core/errors.ts";
 import { background } from "../core/handshake.ts";
 import { Inbox } from "../core/inbox.ts";
@@ -13,8 +12,8 @@ import { relay } from "../core/relay.ts";
 import { configFromFlags } from "../config/load.ts";
 import { makeRouter } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
-import { UsageError } from "./arguments.ts";
 import type { Command } from "./main.ts";
+import { parseTarget } from "./target.ts";
 
 /** Connects to a target. */
 export const connect: Command = {
@@ -34,20 +33,6 @@ export const connect: Command = {
     throw asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" }).at(0, "relay");
   },
 };
-
-function parseTarget(text: string): Endpoint {
-  if (text.includes("@")) throw new UsageError("TARGET is host:port, without a user name");
-  // What stands where a port should may be a password.
-  if (/:[^:\]]*[^0-9:\]][^:\]]*$/.test(text) && !text.startsWith("[")) {
-    throw new UsageError("TARGET is host:port; what stands behind the colon is no port");
-  }
-  try {
-    return parseEndpoint(text);
-  } catch (error) {
-    if (error instanceof AddressError) throw new UsageError(`TARGET: ${error.message}`);
-    throw error;
-  }
-}
 
 /** Standard input and output as a connection. */
 class StandardStreams implements Conn {

@@ -16,6 +16,7 @@ import { commandHelp, help } from "./help.ts";
 import { importCommand } from "./import.ts";
 import { schema } from "./schema.ts";
 import { serve } from "./serve.ts";
+import { trace } from "./trace.ts";
 
 /** One command. */
 export interface Command {
@@ -24,10 +25,10 @@ export interface Command {
   run(args: Arguments): Promise<number>;
 }
 
-const commands: Record<string, Command> = { serve, check, connect, schema, import: importCommand };
+const commands: Record<string, Command> = { serve, check, trace, connect, schema, import: importCommand };
 
 /** Commands of the contract that this version does not have. */
-const planned = ["explain", "trace"];
+const planned = ["explain"];
 
 /** Runs the command line of this process, and ends it. */
 export async function main(): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Trace } from "./trace.ts";
 import type { Trail } from "./trail.ts";
 
 /** A host (name, IPv4 or IPv6 address without brackets) and a TCP port. */
@@ -23,6 +24,8 @@ export interface Context {
   readonly client?: Client;
   /** Notes the way that is taken, where groups choose it. */
   readonly trail?: Trail;
+  /** Is told of the steps of the dial. */
+  readonly trace?: Trace;
 }
 
 /** A client as it came, whether to us or to a proxy in front that speaks for it. */

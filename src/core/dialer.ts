@@ -10,6 +10,7 @@ import { type Network, unknownName } from "./direct.ts";
 import { asProxyError, ProxyError } from "./errors.ts";
 import { background, drive, type Handshake } from "./handshake.ts";
 import { Scope } from "./scope.ts";
+import { traced, tracedAt } from "./trace.ts";
 
 /** Opens a connection to a target, however far away. */
 export interface Dialer {
@@ -75,11 +76,14 @@ export function place(dialer: Dialer, hop: number, label: string, name = label):
   };
   const { forward } = dialer;
   return {
-    dial: (target, ctx) => placed(pass(ctx), dialer.dial(target, ctx)),
+    dial: (target, ctx) => {
+      const passed = pass(ctx);
+      return placed(passed, dialer.dial(target, tracedAt(ctx, passed.position, label)));
+    },
     ...(forward && {
       forward: async (target, ctx) => {
         const passed = pass(ctx);
-        const forwarding = await placed(passed, forward(target, ctx));
+        const forwarding = await placed(passed, forward(target, tracedAt(ctx, passed.position, label)));
         return { ...forwarding, at: (error) => error.at(passed.position(), label) };
       },
     }),
@@ -209,7 +213,13 @@ export function resolvingHop(hop: Hop, resolve: Network["resolve"], families: re
     let missing: unknown;
     for (const family of families) {
       try {
-        const [address] = await resolve(hostname, family, ctx);
+        const [address] = await traced(
+          ctx,
+          "resolve",
+          hostname,
+          () => resolve(hostname, family, ctx),
+          (addresses) => ({ addresses }),
+        );
         if (address !== undefined) return address;
       } catch (error) {
         missing ??= error instanceof ProxyError && error.code === "resolve" ? error.blame("target") : error;

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { ipVersion } from "./address.ts";
+import { formatEndpoint, ipVersion } from "./address.ts";
 import type { Conn, Context, Endpoint } from "./conn.ts";
 import type { Dialer } from "./dialer.ts";
 import { ProxyError } from "./errors.ts";
 import { background } from "./handshake.ts";
 import { Scope } from "./scope.ts";
+import { traced } from "./trace.ts";
 
 /** What the direct dialer needs of a runtime. */
 export interface Network {
@@ -25,10 +26,26 @@ export const delays = { resolution: 50, attempt: 250 };
 export function directDialer(network: Network): Dialer {
   return {
     dial(target, ctx = background) {
-      if (ipVersion(target.hostname) !== 0) return network.connect(target, ctx);
+      if (ipVersion(target.hostname) !== 0) return connect(network, target, ctx);
       return new Race(network, target, ctx).result;
     },
   };
+}
+
+function connect(network: Network, address: Endpoint, ctx: Context): Promise<Conn> {
+  if (ctx.trace === undefined) return network.connect(address, ctx);
+  return traced(ctx, "connect", formatEndpoint(address), () => network.connect(address, ctx));
+}
+
+function lookUp(network: Network, hostname: string, family: 4 | 6, ctx: Context): Promise<string[]> {
+  const subject = `${hostname} ${family === 4 ? "A" : "AAAA"}`;
+  return traced(
+    ctx,
+    "resolve",
+    subject,
+    () => network.resolve(hostname, family, ctx),
+    (addresses) => ({ addresses }),
+  );
 }
 
 /** One race: attempts start in turn, the first connection wins, the others are closed. */
@@ -57,7 +74,7 @@ class Race {
 
   async #lookUp(family: 4 | 6): Promise<void> {
     try {
-      this.#addresses[family] = await this.network.resolve(this.target.hostname, family, this.#race);
+      this.#addresses[family] = await lookUp(this.network, this.target.hostname, family, this.#race);
     } catch (error) {
       this.#note(error);
     }
@@ -84,7 +101,7 @@ class Race {
     this.#started = true;
     this.#running++;
     this.#timer = setTimeout(() => this.#next(), delays.attempt);
-    this.network.connect({ hostname, port: this.target.port }, this.#race).then(
+    connect(this.network, { hostname, port: this.target.port }, this.#race).then(
       (conn) => this.#over ? conn.close() : this.#win(conn),
       (error) => {
         this.#running--;

@@ -9,6 +9,7 @@
 import type { BufferedConn, Context } from "./conn.ts";
 import { asProxyError, ProxyError, type Side, type Stage } from "./errors.ts";
 import { Scope } from "./scope.ts";
+import type { Trace, TraceStep } from "./trace.ts";
 
 /** Finds where a message ends: the index behind it, or -1. `from` is where the last, shorter look ended. */
 export type Find = (bytes: Uint8Array, from: number) => number;
@@ -73,6 +74,7 @@ export async function drive<T>(
   { peer, maxBytes = handshakeLimit }: DriveOptions,
 ): Promise<T> {
   const scope = new Scope(ctx, conn);
+  const follow = ctx.trace && follower(ctx.trace);
   let waiting: Step | undefined;
   let budget = maxBytes;
   try {
@@ -85,6 +87,7 @@ export async function drive<T>(
         result = handshake.next(step.bytes);
         continue;
       }
+      follow?.reached(step);
       let end: number | "more" | Shortcoming = messageEnd(conn, step, budget, 0);
       while (end === "more") {
         const looked = conn.available;
@@ -98,14 +101,31 @@ export async function drive<T>(
       result = handshake.next(conn.consume(end));
     }
     scope.throwIfAborted();
+    follow?.done();
     return result.value;
   } catch (error) {
+    follow?.failed(error);
     const { stage, what } = waiting !== undefined && waiting.op !== "write" ? waiting : sending;
     if (scope.aborted) throw interrupted(scope.reason, what, peer, stage);
     throw asProxyError(error, { code: "closed", side: peer, stage });
   } finally {
     scope.leave();
   }
+}
+
+/** Tells a trace of a handshake: each stage is a step, named after the message that is waited for first. */
+function follower(trace: Trace) {
+  let stage: Stage | undefined;
+  let current: TraceStep | undefined;
+  return {
+    reached(step: Exclude<Step, { op: "write" }>) {
+      if (step.stage === stage) return;
+      current?.done();
+      current = trace.begin(stage = step.stage, step.what);
+    },
+    done: () => current?.done(),
+    failed: (error: unknown) => current?.failed(error),
+  };
 }
 
 type Reading = Exclude<Step, { op: "write" }>;

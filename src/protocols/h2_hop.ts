@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { BufferedConn, type Conn, type Context, type Endpoint, type Outgoing } from "../core/conn.ts";
+import { BufferedConn, type Conn, type Context, type Endpoint } from "../core/conn.ts";
 import type { Dialer, Hop, Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
 import { told } from "../core/scope.ts";
+import { traced } from "../core/trace.ts";
 import { Trail } from "../core/trail.ts";
 import { Unprocessed } from "./h2_incoming.ts";
 import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
@@ -77,7 +78,8 @@ class Pool {
       const trail = this.#connections.get(connection)!;
       const { ctx: inner, done } = deadline(ctx, this.options.timeout);
       try {
-        const tunnel = await connection.tunnel(target, inner);
+        const ask = () => connection.tunnel(target, inner);
+        const tunnel = await traced(inner, "request", "the answer to CONNECT", ask);
         ctx.trail?.follow(trail);
         return tunnel;
       } catch (error) {
@@ -100,7 +102,7 @@ class Pool {
 
   /** Waits for one new connection together with everybody else; only when nobody waits any more is it given up. */
   async #share(ctx: Context): Promise<Conn | null> {
-    const flight = this.#flight ??= this.#start(ctx.outgoing);
+    const flight = this.#flight ??= this.#start(ctx);
     flight.waiting++;
     try {
       await unlessAborted(ctx.signal, flight.landed);
@@ -120,10 +122,10 @@ class Pool {
     }
   }
 
-  #start(outgoing: Outgoing | undefined): Flight {
+  #start({ outgoing, trace }: Context): Flight {
     const controller = new AbortController();
     const trail = new Trail();
-    const landed = this.#open({ signal: controller.signal, outgoing, trail }, trail).then((conn) => {
+    const landed = this.#open({ signal: controller.signal, outgoing, trace, trail }, trail).then((conn) => {
       if (conn !== null && flight.waiting === 0) this.#drop(conn, trail);
       else if (conn !== null) flight.http1 = conn;
     }).finally(() => {

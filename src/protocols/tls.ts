@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
 import { ipVersion } from "../core/address.ts";
 import type { Conn, Context } from "../core/conn.ts";
@@ -14,6 +14,7 @@ import { type Hop, type Layer, type LayeredConn, layerHop } from "../core/dialer
 import { ProxyError, type Side } from "../core/errors.ts";
 import type { Handler, Matcher } from "../core/serve.ts";
 import { CloseNotifyGate, losesHalfClose } from "./tls_half_close.ts";
+import { peerFacts, pinOf } from "./tls_peer.ts";
 import { ConnStream, TlsConn } from "./tls_stream.ts";
 
 /** How a hop's TLS is made and its peer verified. */
@@ -97,16 +98,21 @@ async function secureClient(
     secureContext,
     servername: sent,
     ALPNProtocols: options.alpn === undefined ? undefined : [...options.alpn],
-    rejectUnauthorized: options.insecure !== true,
+    // A traced handshake goes on, to tell whose certificate came, and is refused right behind.
+    rejectUnauthorized: options.insecure !== true && ctx.trace === undefined,
     allowHalfOpen: true,
     checkServerIdentity: (_sent: string, certificate: tls.PeerCertificate) =>
       tls.checkServerIdentity(name, certificate),
   } as tls.ConnectionOptions);
   socket.on("keylog", (line: Uint8Array) => carrier.keylog(line));
-  await handshake(socket, carrier, conn, ctx);
+  const step = ctx.trace?.begin("tls", name);
   try {
+    await handshake(socket, carrier, conn, ctx);
+    if (options.insecure !== true) checkVerified(socket);
     checkPins(socket, options.pins ?? []);
+    step?.done(peerFacts(socket));
   } catch (error) {
+    step?.failed(error, peerFacts(socket));
     socket.destroy();
     conn.abort();
     throw error;
@@ -114,14 +120,16 @@ async function secureClient(
   return new TlsConn(socket, carrier, conn, "upstream", socket.alpnProtocol || null);
 }
 
+function checkVerified({ authorized, authorizationError: code }: TLSSocket): void {
+  if (authorized) return;
+  throw explained(Object.assign(new Error(String(code)), { code: String(code) }), "upstream");
+}
+
 function checkPins(socket: TLSSocket, pins: readonly string[]): void {
   if (pins.length === 0) return;
-  const { publicKey } = new X509Certificate(socket.getPeerCertificate().raw);
-  const found = createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest(
-    "base64",
-  );
-  if (!pins.includes(found)) {
-    throw failure("upstream", `the server's public key is sha256/${found}, which is not pinned`);
+  const found = pinOf(new X509Certificate(socket.getPeerCertificate().raw));
+  if (!pins.some((pin) => `sha256/${pin}` === found)) {
+    throw failure("upstream", `the server's public key is ${found}, which is not pinned`);
   }
 }
 

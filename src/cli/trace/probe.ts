@@ -45,7 +45,10 @@ async function firstByte(
   signal.addEventListener("abort", abort);
   try {
     if (question !== undefined) await conn.write(question);
-    if (!(await conn.fill())) throw closed("the target ended the connection before it said anything");
+    // It may have come together with the last hop's answer.
+    if (conn.buffered.length === 0 && !(await conn.fill())) {
+      throw closed("the target ended the connection before it said anything");
+    }
     step.done({ said: firstLine(conn.buffered) });
   } catch (error) {
     // Who is asked nothing may say nothing.

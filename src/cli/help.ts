@@ -10,6 +10,7 @@ and behind it a chain of proxies to wherever you need to go.
 Usage:
   hopline [serve] [-c FILE] [-L LISTENER]... [-F HOP]... [options]
   hopline check FILE                  validate a configuration, print every problem
+  hopline trace TARGET [-c|-F ...]    connect through the chain and time every hop, like a traceroute
   hopline connect TARGET [-c|-F ...]  join standard input and output to TARGET (ssh ProxyCommand)
   hopline import FILE | --env         turn another program's configuration into one for Hopline
   hopline schema                      print the JSON Schema of the configuration file
@@ -76,6 +77,23 @@ Certificates that have expired are warnings. Exit status 0 when it is good, 2 wh
 
 Options:
   --json   the result as one JSON object on standard output`,
+
+  trace: `Usage: hopline trace TARGET [-c FILE] [-F HOP]... [options]
+
+Connects to TARGET, a host:port, and shows the way hop by hop: names, addresses, TLS and its certificates, logins,
+each with its time; then the target's first byte. Port 80 is asked by HTTP, port 443 inside TLS, whose certificate is
+shown and not judged; others may greet within a second. Where the way breaks, it says at which hop and stage, what
+came, and what to try next. Nothing is relayed. Exit status 0 when the target was reached, 1 when it was not.
+
+Options:
+  -c FILE              a configuration; its routes choose the way
+  -F HOP               one more hop of the chain, in order, instead
+  --count N            N times, each with connections of its own; least, median and most time of each step
+  --json               the result as one JSON object
+  --user, --from, --listener, --protocol
+                       the routes see this user, client address, listener address and protocol
+
+${hops}`,
 
   connect: `Usage: hopline connect TARGET [-c FILE] [-F HOP]...
 

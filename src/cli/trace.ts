@@ -8,11 +8,12 @@ import { setColorEnabled } from "@std/fmt/colors";
 import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import type { Dialer } from "../core/dialer.ts";
+import { background } from "../core/handshake.ts";
 import { configFromFlags } from "../config/load.ts";
-import { theChain } from "../config/schema.ts";
-import { chainDialer } from "../plan.ts";
+import { makeRouter, type Routed } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
 import { UsageError } from "./arguments.ts";
+import { askedFor, askedOptions } from "./asked.ts";
 import type { Command } from "./main.ts";
 import { errorFields } from "../tunnel.ts";
 import { adviceFor } from "./trace/advice.ts";
@@ -24,28 +25,36 @@ import { parseTarget } from "./target.ts";
 
 /** Traces the way to a target. */
 export const trace: Command = {
-  grammar: { operands: ["TARGET (host:port)"], values: ["c", "F", "count"], flags: ["json"] },
-  async run({ operands: [text], lists, values, flags }) {
+  grammar: {
+    operands: ["TARGET (host:port)"],
+    values: ["c", "F", "count", ...askedOptions],
+    flags: ["json"],
+  },
+  async run(args) {
+    const { operands: [text], lists, values, flags } = args;
     const target = parseTarget(text);
     const count = parseCount(values.count);
     const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
-    const chain = theChain(config);
-    const runtime = await currentRuntime();
-    // Every run opens its own connections: those that are shared would hide what they cost.
+    const asked = askedFor(target, args, config);
+    const means = { network: await currentRuntime(), timeouts: config.timeouts };
+    // As in `connect`, the chain of -F is meant for this target.
+    const routes = lists.F.length > 0 ? undefined : config.routes;
+    let way: Routed;
     const runs: Traced[] = [];
-    for (let run = 0; run < (count ?? 1); run++) {
-      runs.push(await watched(chainDialer(chain?.hops ?? [], runtime, config.timeouts), target));
-    }
+    do {
+      // Every run opens its own connections: those that are shared would hide what they cost.
+      way = await makeRouter({ ...config, routes }, means)(asked, background);
+      runs.push(await watched(way.dialer, target));
+    } while (runs.length < count);
     const name = formatEndpoint(target);
-    say(flags.json ? json(runs, name) : drawn(runs, name));
+    say(flags.json ? json(runs, name, way) : drawn(runs, name, way));
     return runs.some(({ error }) => error !== undefined) ? 1 : 0;
   },
 };
 
 const mostRuns = 1000;
 
-function parseCount(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
+function parseCount(text = "1"): number {
   if (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= mostRuns) return Number(text);
   throw new UsageError(`--count is ${JSON.stringify(text)}; expected 1 to ${mostRuns}`);
 }
@@ -65,18 +74,23 @@ async function watched(dialer: Dialer, target: Endpoint): Promise<Traced> {
   }
 }
 
-function drawn(runs: readonly Traced[], target: string): string {
+function drawn(runs: readonly Traced[], target: string, { route, names }: Routed): string {
   setColorEnabled(process.stdout.isTTY === true);
+  const [{ via }] = runs;
+  const taken = runs.length === 1 && via.length > 0 ? via : names;
+  const by = taken.length === 0 ? "directly" : `by ${taken.join(", ")}`;
+  const heading = `${target} ${by}${route === undefined ? "" : ` (route ${route})`}`;
+  if (runs.length === 1) return picture(runs[0], target, heading);
+  const summary = summaryPicture(summarize(runs), target, heading);
   const failed = runs.find(({ error }) => error !== undefined);
-  if (runs.length === 1) return picture(runs[0], target);
-  const summary = summaryPicture(summarize(runs), target);
-  return failed === undefined ? summary : `${summary}\n\nThe first that failed:\n${picture(failed, target)}`;
+  return failed === undefined
+    ? summary
+    : `${summary}\n\n${picture(failed, target, "The first that failed:")}`;
 }
 
-function json(runs: readonly Traced[], target: string): string {
-  const [only] = runs;
-  const told = runs.length === 1 ? fieldsOf(only) : { ...summarize(runs), traces: runs.map(fieldsOf) };
-  return JSON.stringify({ target, ...told }, null, 2);
+function json(runs: readonly Traced[], target: string, { route, names }: Routed): string {
+  const told = runs.length === 1 ? fieldsOf(runs[0]) : { ...summarize(runs), traces: runs.map(fieldsOf) };
+  return JSON.stringify({ target, route, via: names, ...told }, null, 2);
 }
 
 function fieldsOf({ error, ...traced }: Traced) {

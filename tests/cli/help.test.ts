@@ -21,6 +21,7 @@ test("--help gives an overview of every command and of the exit status", async (
     const word of [
       "[serve]",
       "check FILE",
+      "trace TARGET",
       "connect TARGET",
       "import FILE",
       "schema",
@@ -37,6 +38,7 @@ test("--help gives an overview of every command and of the exit status", async (
 const options: Record<string, readonly string[]> = {
   serve: ["-c FILE", "-L LISTENER", "-F HOP", "--log-level", "--log-format", "--workers"],
   check: ["FILE", "--json"],
+  trace: ["TARGET", "-c FILE", "-F HOP", "--count", "--json", "--user", "--from", "--listener", "--protocol"],
   connect: ["TARGET", "-c FILE", "-F HOP"],
   import: ["FILE", "--env", "--from", "gost", "proxychains", "glider", "sing-box"],
   schema: ["schema"],

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, test } from "node:test";
 import { authority, type Certificate, pin } from "../support/certificates.ts";
-import { hoplineCommand } from "../support/hopline.ts";
+import { configured, hoplineCommand } from "../support/hopline.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { type Serving, serving } from "../server/serving.ts";
 import { type Scripted, scripted } from "../server/wire.ts";
@@ -131,7 +131,7 @@ const broken: [
     "a closed port at the first hop",
     async () => [`http://127.0.0.1:${await freePort()}`, second()],
     { code: "refused", hop: 1, stage: "connect" },
-    /broken at hop 1 .* connection refused[^]*→ nothing listens at that address/,
+    /broken at hop 1, .* connection refused[^]*→ nothing listens at that address/,
   ],
   [
     "a name that is not known",
@@ -143,25 +143,25 @@ const broken: [
     "a hop that can't reach the next",
     async () => [first(), `socks5://127.0.0.1:${await freePort()}`],
     { code: "refused", hop: 1, stage: "request" },
-    /broken at hop 1 [^]*502[^]*→ the hop is fine, but nothing listens where it was sent/,
+    /broken at hop 1, [^]*502[^]*→ the hop is fine, but nothing listens where it was sent/,
   ],
   [
     "a certificate for another name",
     () => [first(), second("s3cret", "other.test")],
     { code: "tls", hop: 2, stage: "tls" },
-    /certificate of relay\.test [^]*✘\n\n✘ broken at hop 2 [^]*for\s+another\s+name[^]*→ check the server's name/,
+    /certificate of relay\.test [^]*✘\n\n✘ broken at hop 2, [^]*for\s+another\s+name[^]*→ check the server's name/,
   ],
   [
     "wrong credentials",
     () => [first(), second("wrong")],
     { code: "auth", hop: 2, stage: "auth" },
-    /broken at hop 2 .*, auth: the server refused the\s+credentials[^]*→ check user name and password/,
+    /broken at hop 2, .*, auth: the server refused the\s+credentials[^]*→ check user name and password/,
   ],
   [
     "TLS where none is spoken",
     () => [`https://127.0.0.1:${near.at.port}`],
     { code: "tls", hop: 1, stage: "tls" },
-    /broken at hop 1 [^]*→ check the server's name/,
+    /broken at hop 1, [^]*→ check the server's name/,
   ],
 ];
 
@@ -204,6 +204,54 @@ test("of several that fail, the first is shown", async () => {
   const { code, text } = await trace(greeter.address, [second("wrong")], "--count", "2");
   assertEquals(code, 1);
   assertMatch(text, /✘ 127\.0\.0\.1:\d+: 0 of 2 reached\n\nThe first that failed:\n[^]*broken at hop 1/);
+});
+
+test("routes choose the way for whoever is named, and one that rejects ends the trace here", async () => {
+  const configuration = configured(directory, {
+    listeners: [{ address: "127.0.0.1:1080", users: [{ username: "alice", password: "s3cret" }] }],
+    chains: { out: [first()] },
+    routes: [
+      { to: ["10.0.0.0/8"], via: "reject" },
+      {
+        users: ["alice"],
+        listeners: ["127.0.0.1:1080"],
+        protocols: ["http"],
+        from: ["192.0.2.0/24"],
+        via: "out",
+      },
+      { via: "direct" },
+    ],
+  });
+  const nobody = await traced(greeter.address, [], ...configuration);
+  assertEquals([nobody.code, nobody.route, nobody.via], [0, 3, []]);
+  const who = [
+    "--user",
+    "alice",
+    "--listener",
+    "127.0.0.1:1080",
+    "--protocol",
+    "http",
+    "--from",
+    "192.0.2.7",
+  ];
+  const alice = await traced(greeter.address, [], ...configuration, ...who);
+  assertEquals([alice.code, alice.route, alice.via], [0, 2, [first()]]);
+  const { code, text } = await trace("10.1.2.3:80", [], ...configuration);
+  assertEquals(code, 1);
+  assertMatch(text, /^10\.1\.2\.3:80 .*\(route 1\)\n[^]*broken here, [^]*route 1 rejects this/);
+});
+
+test("a client that can't be is a mistake on the command line", async () => {
+  const cases = [
+    ["--from", "office", "expected an IP address"],
+    ["--listener", "127.0.0.1:9", "expected one of 127.0.0.1:1080"],
+    ["--protocol", "gopher", "expected one of socks5"],
+  ];
+  for (const [option, value, expected] of cases) {
+    const { code, stderr } = await hoplineCommand(["trace", greeter.address, option, value]);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, `hopline: ${option} is "${value}"; ${expected}`);
+  }
 });
 
 test("a number of times that is none is a mistake on the command line", async () => {

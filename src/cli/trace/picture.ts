@@ -16,18 +16,24 @@ const width = 80;
 const indent = 27;
 
 /** The picture of one trace. */
-export function picture({ steps, totalMs, error, warning }: Traced, target: string): string {
-  const lines = [...places(steps)].flatMap(([label, its]) => [
-    heading(its[0].hop, label, its.some(({ error }) => error !== undefined) ? "failed" : "passed"),
-    ...its.flatMap((step) => row(step, error)),
-  ]);
+export function picture(
+  { steps, totalMs, error, warning }: Traced,
+  target: string,
+  title: string,
+): string {
+  const lines = [...wrap(title, width), ""];
+  for (const [label, its] of places(steps)) {
+    const failed = its.some(({ error }) => error !== undefined);
+    lines.push(heading(its[0].hop, label, failed ? "failed" : "passed"));
+    for (const step of its) lines.push(...row(step, error));
+  }
   if (error !== undefined) {
     const { hop = 0, label = "", stage, message } = error;
     const where = hop === 0 ? "here" : `at hop ${hop}`;
     const advice = adviceFor(error);
     lines.push(
       "",
-      ...paragraph(red("✘"), `broken ${where} (${label}), ${stage}: ${message}`),
+      ...paragraph(red("✘"), `broken ${where}, ${label}, ${stage}: ${message}`),
       ...(advice === undefined ? [] : paragraph(yellow("→"), advice)),
     );
   } else {
@@ -38,19 +44,21 @@ export function picture({ steps, totalMs, error, warning }: Traced, target: stri
 }
 
 /** The picture of several. */
-export function summaryPicture({ runs, failed, steps, total }: Summary, target: string): string {
-  const columns = (spread: Spread) =>
-    [spread.min, spread.median, spread.max].map((ms) => duration(ms).padStart(9));
-  const lines = [
-    dim(`${" ".repeat(indent)}${["min", "median", "max"].map((word) => word.padStart(9)).join("")}`),
-  ];
+export function summaryPicture(
+  { runs, failed, steps, total }: Summary,
+  target: string,
+  title: string,
+): string {
+  const columns = (words: readonly string[]) => words.map((word) => word.padStart(9)).join("");
+  const times = ({ min, median, max }: Spread) => columns([min, median, max].map(duration));
+  const lines = [...wrap(title, width), "", dim(" ".repeat(indent) + columns(["min", "median", "max"]))];
   for (const [label, its] of places(steps)) {
     lines.push(heading(its[0].hop, label, "passed"));
     for (const step of its) {
-      lines.push(`   │  ${called(step.stage).padEnd(indent - 6)}${columns(step).join("")}`);
+      lines.push(`   │  ${called(step.stage).padEnd(indent - 6)}${times(step)}`);
     }
   }
-  if (total !== undefined) lines.push(`${"in all".padEnd(indent)}${columns(total).join("")}`);
+  if (total !== undefined) lines.push(`${"in all".padEnd(indent)}${times(total)}`);
   const verdict = `${target}: ${runs - failed} of ${runs} reached`;
   return [...lines, "", failed === 0 ? `${green("✔")} ${verdict}` : `${red("✘")} ${verdict}`].join("\n");
 }

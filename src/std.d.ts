@@ -55,6 +55,16 @@ declare module "@std/assert" {
   export function unreachable(message?: string): never;
 }
 
+declare module "@std/fmt/colors" {
+  type Paint = (text: string) => string;
+  export const bold: Paint;
+  export const dim: Paint;
+  export const green: Paint;
+  export const red: Paint;
+  export const yellow: Paint;
+  export function setColorEnabled(value: boolean): void;
+}
+
 declare module "@std/cli/parse-args" {
   export function parseArgs(
     args: string[],

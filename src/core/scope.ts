@@ -9,6 +9,7 @@
 import { Alarm } from "./alarm.ts";
 import type { Client, Context, Outgoing } from "./conn.ts";
 import { ProxyError } from "./errors.ts";
+import type { Trace } from "./trace.ts";
 import type { Trail } from "./trail.ts";
 
 /** What a context tells besides when to stop. */
@@ -24,6 +25,7 @@ export class Scope implements Context {
   readonly outgoing?: Outgoing;
   readonly client?: Client;
   readonly trail?: Trail;
+  readonly trace?: Trace;
   #aborted = false;
   #reason: unknown;
   #parent: Scope | null = null;
@@ -48,6 +50,7 @@ export class Scope implements Context {
     this.outgoing = facts?.outgoing;
     this.client = facts?.client;
     this.trail = facts?.trail;
+    this.trace = facts?.trace;
     if (parent instanceof Scope) this.#enter(parent);
     else if (parent instanceof Told) this.#enter(parent.scope);
     else if (parent !== undefined) this.#listen(parent.signal);
@@ -139,11 +142,13 @@ class Told implements Context {
   readonly outgoing?: Outgoing;
   readonly client?: Client;
   readonly trail?: Trail;
+  readonly trace?: Trace;
 
-  constructor(readonly scope: Scope, { outgoing, client, trail }: Facts) {
+  constructor(readonly scope: Scope, { outgoing, client, trail, trace }: Facts) {
     this.outgoing = outgoing;
     this.client = client;
     this.trail = trail;
+    this.trace = trace;
   }
 
   get signal(): AbortSignal {
@@ -153,8 +158,8 @@ class Told implements Context {
 
 /** The same context, telling `facts` too. A copy would lack the signal, which is only made when it is asked for. */
 export function told(ctx: Context, facts: Facts): Context {
-  const { outgoing, client, trail } = ctx;
-  const all = { outgoing, client, trail, ...facts };
+  const { outgoing, client, trail, trace } = ctx;
+  const all = { outgoing, client, trail, trace, ...facts };
   if (ctx instanceof Scope) return new Told(ctx, all);
   return ctx instanceof Told ? new Told(ctx.scope, all) : { signal: ctx.signal, ...all };
 }

@@ -5,6 +5,7 @@
  */
 import type { Context } from "./conn.ts";
 import type { Stage } from "./errors.ts";
+import { told } from "./scope.ts";
 
 /** What a step has found out: addresses, the TLS version, whose certificate. */
 export type Facts = Readonly<Record<string, string | number | readonly string[] | undefined>>;
@@ -44,10 +45,10 @@ export async function traced<T>(
 }
 
 /** The context of a dial at a hop: its trace, if there is one, knows the place. */
-export function tracedAt<T extends Context | undefined>(
-  ctx: T,
+export function tracedAt(
+  ctx: Context | undefined,
   position: () => number,
   label: string,
-): T {
-  return ctx?.trace === undefined ? ctx : { ...ctx, trace: ctx.trace.at(position, label) };
+): Context | undefined {
+  return ctx?.trace === undefined ? ctx : told(ctx, { trace: ctx.trace.at(position, label) });
 }

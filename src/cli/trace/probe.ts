@@ -4,9 +4,9 @@
  * @module
  */
 import { formatEndpoint } from "../../core/address.ts";
-import { BufferedConn, type Conn, type Context, type Endpoint } from "../../core/conn.ts";
+import { BufferedConn, type Conn, type Endpoint } from "../../core/conn.ts";
 import { asProxyError, printable, ProxyError } from "../../core/errors.ts";
-import { deadline } from "../../core/handshake.ts";
+import { Scope } from "../../core/scope.ts";
 import type { Trace } from "../../core/trace.ts";
 import { tlsLayer } from "../../protocols/tls.ts";
 
@@ -19,17 +19,17 @@ const patience = { asked: 10_000, greeting: 1_000 };
  */
 export async function probe(conn: Conn, target: Endpoint, trace: Trace): Promise<string | undefined> {
   const asks = target.port === 80 || target.port === 443;
-  const { ctx, done } = deadline(undefined, asks ? patience.asked : patience.greeting);
+  const scope = new Scope(undefined, null, { trace }).limit(asks ? patience.asked : patience.greeting);
   try {
     if (target.port === 443) {
-      conn = await tlsLayer({ insecure: true })(conn, target, { ...ctx, trace });
+      conn = await tlsLayer({ insecure: true })(conn, target, scope);
     }
-    await firstByte(BufferedConn.of(conn), asks ? head(target) : undefined, ctx, trace);
+    await firstByte(BufferedConn.of(conn), asks ? head(target) : undefined, scope, trace);
     return undefined;
   } catch (error) {
     return asProxyError(error, { code: "closed", side: "upstream", stage: "relay" }).message;
   } finally {
-    done();
+    scope.leave();
     conn.abort();
   }
 }
@@ -37,12 +37,11 @@ export async function probe(conn: Conn, target: Endpoint, trace: Trace): Promise
 async function firstByte(
   conn: BufferedConn,
   question: Uint8Array | undefined,
-  { signal }: Context,
+  parent: Scope,
   trace: Trace,
 ): Promise<void> {
   const step = trace.begin("relay", "first byte");
-  const abort = () => conn.abort();
-  signal.addEventListener("abort", abort);
+  const scope = new Scope(parent, conn);
   try {
     if (question !== undefined) await conn.write(question);
     // It may have come together with the last hop's answer.
@@ -52,14 +51,14 @@ async function firstByte(
     step.done({ said: firstLine(conn.buffered) });
   } catch (error) {
     // Who is asked nothing may say nothing.
-    if (signal.aborted && question === undefined) step.done({ said: "" });
+    if (scope.aborted && question === undefined) step.done({ said: "" });
     else {
-      const failure = signal.aborted ? closed("the target has not answered") : error;
+      const failure = scope.aborted ? closed("the target has not answered") : error;
       step.failed(failure);
       throw failure;
     }
   } finally {
-    signal.removeEventListener("abort", abort);
+    scope.leave();
   }
 }
 

@@ -56,14 +56,18 @@ export interface Hopline extends AsyncDisposable {
   stop(): Promise<number | null>;
 }
 
-/** Starts `hopline serve` with these arguments and waits until `listeners` of its listeners are ready. */
+/**
+ * Starts `hopline serve` with these arguments and waits until `listeners` of its listeners are ready; `by` is a command
+ * in front of it.
+ */
 export async function hopline(
   args: readonly string[],
   listeners = 1,
   env?: RunOptions["env"],
+  by: readonly string[] = [],
 ): Promise<Hopline> {
-  const [runtime, ...rest] = command;
-  const daemon = start(runtime, [...rest, "serve", ...args, "--log-format", "json"], { env });
+  const [program, ...rest] = [...by, ...command];
+  const daemon = start(program, [...rest, "serve", ...args, "--log-format", "json"], { env });
   const lines = readLines(daemon);
   let ended = false;
   daemon.exited.finally(() => ended = true).catch(() => {});

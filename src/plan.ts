@@ -18,6 +18,7 @@ import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
 import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
 import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
 import { calledInConfig, httpVersions, inbound, type InboundName } from "./registry.ts";
+import { Healths } from "./routing/health.ts";
 import { makeRouter, type Router } from "./routing/router.ts";
 import type { Candidate, Service } from "./session.ts";
 
@@ -27,11 +28,13 @@ export interface Plan {
   readonly limits: Config["limits"];
   readonly drain: number;
   readonly log: Config["log"];
+  /** What it knows of the members of its groups. */
+  readonly healths: Healths;
 }
 
 /**
  * Makes a plan, in force until `retired` aborts; `dialer` stands in for configured chains and routes. What happens to
- * certificates later is logged.
+ * certificates and to the members of groups later is logged; `earlier` is the plan that this one is to replace.
  */
 export function makePlan(
   config: Config,
@@ -39,9 +42,13 @@ export function makePlan(
   log: Log,
   retired: AbortSignal,
   dialer?: Dialer,
+  earlier?: Plan,
 ): Plan {
-  const router = makeRouter(config, { network, timeouts: config.timeouts, retired }, dialer);
+  const healths = new Healths();
+  const means = { network, timeouts: config.timeouts, retired, log, healths, earlier: earlier?.healths };
+  const router = makeRouter(config, means, dialer);
   return {
+    healths,
     listeners: config.listeners.map((listener, index) => ({
       address: listener.address,
       service: makeService(

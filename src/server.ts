@@ -89,7 +89,8 @@ export class Server implements AsyncDisposable {
    */
   async replace(config: Config): Promise<void> {
     const retiring = new AbortController();
-    const plan = makePlan(config, this.#runtime, this.#house.log, retiring.signal, this.#options.dialer);
+    const { log } = this.#house;
+    const plan = makePlan(config, this.#runtime, log, retiring.signal, this.#options.dialer, this.#plan);
     const open = new Map<string, Open>();
     const added: Open[] = [];
     try {
@@ -103,6 +104,7 @@ export class Server implements AsyncDisposable {
       if (this.#closing) throw new ListenError("the server is closed");
     } catch (error) {
       for (const { listener } of added) listener.close();
+      retiring.abort();
       throw error;
     }
     for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();

@@ -9,6 +9,7 @@ import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import { Scope } from "./core/scope.ts";
 import type { Destination, Line, Way } from "./core/serve.ts";
+import { Trail } from "./core/trail.ts";
 import type { Fields } from "./log.ts";
 import type { Routed } from "./routing/router.ts";
 import type { House, Service } from "./session.ts";
@@ -20,6 +21,7 @@ export class Tunnel implements Way {
   readonly #started = performance.now();
   readonly #id: number;
   #routed?: Routed;
+  #trail: Trail | undefined;
   #leave = () => {};
 
   constructor(
@@ -46,8 +48,8 @@ export class Tunnel implements Way {
       }
       this.#refuseLoop();
       this.#leave = this.house.admit(this.client.source?.hostname ?? "");
-      const { way } = this.#routed = await this.#route();
-      this.line = this.destination.request?.reuse?.(way) ?? await this.#dial();
+      this.#routed = await this.#route();
+      this.line = this.#reused(this.#routed) ?? await this.#dial();
       return this;
     } catch (error) {
       throw this.#notOpened(error);
@@ -60,8 +62,16 @@ export class Tunnel implements Way {
     return service.route({ target, user, client, protocol }, house.stopping);
   }
 
+  #reused({ way }: Routed): Line | undefined {
+    const line = this.destination.request?.reuse?.(way);
+    this.#trail = line?.trail;
+    this.#trail?.enter();
+    return line;
+  }
+
   async renew(): Promise<void> {
     this.conn.abort();
+    this.#trail?.leave();
     try {
       this.line = await this.#dial();
     } catch (error) {
@@ -72,6 +82,7 @@ export class Tunnel implements Way {
   #notOpened(error: unknown): ProxyError {
     const failure = asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
     this.#failed({}, failure);
+    this.#trail?.leave();
     this.#leave();
     return failure;
   }
@@ -83,6 +94,7 @@ export class Tunnel implements Way {
 
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
     this.#leave();
+    this.#trail?.leave();
     const counts = { ...(this.status !== undefined && { status: this.status }), bytesUp, bytesDown };
     // A client that leaves in a hurry is no failure of the tunnel, and neither is a target that has said its last word
     // and will not take the client's: after its own close_notify, every TLS server does so with the client's.
@@ -97,7 +109,8 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Line> {
     const { stopping, outgoing } = this.house;
-    const scope = new Scope(stopping, null, { outgoing, client: this.#named() });
+    const trail = this.#trail = this.#routed!.chooses ? new Trail() : undefined;
+    const scope = new Scope(stopping, null, { outgoing, client: this.#named(), trail });
     try {
       return await this.#reach(this.#routed!, scope);
     } finally {
@@ -115,8 +128,9 @@ export class Tunnel implements Way {
       this.#refuseLoop();
       return {
         conn: BufferedConn.of(layer === undefined ? conn : await layer(conn, target, ctx)),
-        proxy,
+        proxy: proxy?.tunnel ? undefined : proxy,
         way,
+        trail: this.#trail,
       };
     } catch (error) {
       conn.abort();
@@ -168,7 +182,7 @@ export class Tunnel implements Way {
       ...(request && { method: request.method }),
       target: formatEndpoint(target),
       ...(route !== undefined && { route }),
-      via,
+      via: this.#trail?.via ?? via,
       ...fields,
       durationMs,
     });

@@ -9,6 +9,7 @@ import { asProxyError } from "../core/errors.ts";
 import { background } from "../core/handshake.ts";
 import { Inbox } from "../core/inbox.ts";
 import { relay } from "../core/relay.ts";
+import { Trail } from "../core/trail.ts";
 import { configFromFlags } from "../config/load.ts";
 import { makeRouter } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
@@ -25,7 +26,7 @@ export const connect: Command = {
     // The chain of -F is meant for this target; without it, the target takes its way like any other.
     const routes = lists.F.length > 0 ? undefined : config.routes;
     const { dialer } = await makeRouter({ ...config, routes }, means)({ target }, background);
-    const upstream = await dialer.dial(target).catch((error) => {
+    const upstream = await dialer.dial(target, { ...background, trail: new Trail() }).catch((error) => {
       throw asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
     });
     const { failure } = await relay(new StandardStreams(), upstream, config.timeouts);

@@ -5,7 +5,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Path } from "./problems.ts";
-import type { Config, HopConfig } from "./schema.ts";
+import type { Config, ElementConfig, HopConfig } from "./schema.ts";
 import { report, type Reports } from "./values.ts";
 
 /** Reports a certificate or key that can't be read, or a key that is another certificate's. */
@@ -49,9 +49,16 @@ export function certificateWarnings(config: Config, now: Date): Warning[] {
   );
   const add = (path: Path, { tls }: HopConfig) =>
     pairs.push([[...path, "tls", "certificate"], tls?.certificate]);
+  const addNameless = (path: Path, element: ElementConfig) => {
+    if ("protocol" in element) return element.name === undefined && add(path, element);
+    element.members.forEach(({ name, elements }, index) => {
+      if (name !== undefined) return;
+      for (const inner of elements) addNameless([...path, element.kind, index], inner);
+    });
+  };
   for (const [name, hop] of Object.entries(config.hops)) add(["hops", name], hop);
   for (const [name, chain] of Object.entries(config.chains)) {
-    chain.forEach((hop, index) => hop.name === undefined && add(["chains", name, index], hop));
+    chain.forEach((element, index) => addNameless(["chains", name, index], element));
   }
   return pairs.flatMap(([path, pem]) => {
     if (pem === undefined) return [];

@@ -41,6 +41,9 @@ export const reservedNames: readonly string[] = ["direct", "reject"];
 /** The ways to choose among chains or hops. */
 export const groupKinds = ["failover", "roundRobin", "random", "leastTunnels", "fastest"] as const;
 
+/** A way to choose among chains or hops. */
+export type GroupKind = (typeof groupKinds)[number];
+
 /** The message for a feature of the contract that is not built yet: refused, never ignored. */
 export function unsupported(feature: string): string {
   return `${feature} is not supported by this version of Hopline`;

@@ -7,7 +7,7 @@ import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import { suggestion } from "./nearest.ts";
 import { type Path, quote } from "./problems.ts";
-import { reservedNames } from "./protocols.ts";
+import { groupKinds, reservedNames } from "./protocols.ts";
 import { report, type Reports } from "./values.ts";
 
 /** As much of a configuration as is there: these checks run even when others have failed. */
@@ -21,7 +21,8 @@ interface Partly {
 /** Checks what one part of a configuration says of another. */
 export function checkReferences({ listeners, hops, chains, routes }: Partly, ctx: Reports): void {
   for (const chain of keys(chains)) {
-    checkElements((chains as Record<string, unknown>)[chain], keys(hops), ["chains", chain], ctx);
+    checkElements((chains as Chains)[chain], { hops, chains }, ["chains", chain], ctx);
+    checkLoops(chain, chains as Chains, ctx);
   }
   if (routes === undefined && keys(chains).length > 1 && !keys(chains).includes("cli")) {
     report(ctx, "several chains need `routes` to choose between them", ["chains"]);
@@ -34,13 +35,84 @@ export function checkReferences({ listeners, hops, chains, routes }: Partly, ctx
   if (Array.isArray(listeners)) checkAddresses(listeners, ctx);
 }
 
-/** The hops of a chain, or of a route. */
-function checkElements(elements: unknown, names: readonly string[], path: Path, ctx: Reports): void {
+type Chains = Readonly<Record<string, unknown>>;
+
+/** The hops and groups of a chain, or of a route. */
+function checkElements(elements: unknown, known: Partly, path: Path, ctx: Reports): void {
   if (!Array.isArray(elements)) return;
+  const names = keys(known.hops);
   elements.forEach((element, index) => {
-    if (typeof element !== "string" || element.includes("://") || names.includes(element)) return;
+    if (typeof element !== "string") return checkGroup(element, known, [...path, index], ctx);
+    if (element.includes("://") || names.includes(element)) return;
     const { found, hint } = mistaken(element, names);
     report(ctx, `expected a hop's name or URL, found ${found}${hint}`, [...path, index]);
+  });
+}
+
+/** The members of a group; what is none has none. */
+function checkGroup(group: unknown, known: Partly, path: Path, ctx: Reports): void {
+  for (const { member, at } of membersOf(group)) {
+    if (typeof member === "string") checkMember(member, known, [...path, ...at], ctx);
+    else if (Array.isArray(member)) checkElements(member, known, [...path, ...at], ctx);
+    else checkGroup(member, known, [...path, ...at], ctx);
+  }
+}
+
+function checkMember(name: string, { hops, chains }: Partly, path: Path, ctx: Reports): void {
+  const [hop, chain] = [keys(hops).includes(name), keys(chains).includes(name)];
+  if (hop && chain) {
+    report(ctx, `${quote(name)} is the name of a hop and of a chain: rename one of them`, path);
+  }
+  if (hop || chain || name === "direct" || name.includes("://")) return;
+  const { found, hint } = mistaken(name, ["direct", ...keys(chains), ...keys(hops)]);
+  report(
+    ctx,
+    `expected "direct", or the name of a hop or chain, or a hop's URL, found ${found}${hint}`,
+    path,
+  );
+}
+
+/** A chain that names itself, by way of others or not, would have no end. */
+function checkLoops(chain: string, chains: Chains, ctx: Reports): void {
+  const leadsBack = (name: string, seen: Set<string>): boolean => {
+    if (name === chain) return true;
+    if (seen.has(name) || !Object.hasOwn(chains, name)) return false;
+    seen.add(name);
+    return namesIn(chains[name]).some(({ name }) => leadsBack(name, seen));
+  };
+  for (const { name, at } of namesIn(chains[chain])) {
+    if (leadsBack(name, new Set())) {
+      report(ctx, `the chain ${quote(chain)} leads back to itself`, ["chains", chain, ...at]);
+    }
+  }
+}
+
+/** The names in the groups of these elements, and where they stand. */
+function namesIn(elements: unknown): { name: string; at: Path }[] {
+  if (!Array.isArray(elements)) return [];
+  return elements.flatMap((element, index) => within([index], namesInGroup(element)));
+}
+
+function namesInGroup(group: unknown): { name: string; at: Path }[] {
+  return membersOf(group).flatMap(({ member, at }) => {
+    if (typeof member === "string") return [{ name: member, at }];
+    return within(at, Array.isArray(member) ? namesIn(member) : namesInGroup(member));
+  });
+}
+
+function within(path: Path, names: readonly { name: string; at: Path }[]): { name: string; at: Path }[] {
+  return names.map(({ name, at }) => ({ name, at: [...path, ...at] }));
+}
+
+function membersOf(group: unknown): { member: unknown; at: Path }[] {
+  if (typeof group !== "object" || group === null) return [];
+  return groupKinds.flatMap((kind) => {
+    const members = (group as Partial<Record<string, unknown>>)[kind];
+    if (!Array.isArray(members)) return [];
+    return members.map((member, index) => {
+      const weighted = typeof member === "object" && member !== null && "via" in member;
+      return weighted ? { member: member.via, at: [kind, index, "via"] } : { member, at: [kind, index] };
+    });
   });
 }
 
@@ -57,7 +129,8 @@ function checkRoute(
   path: Path,
   ctx: Reports,
 ): void {
-  checkElements(via, keys(known.hops), [...path, "via"], ctx);
+  checkElements(via, known, [...path, "via"], ctx);
+  checkGroup(via, known, [...path, "via"], ctx);
   if (typeof via === "string") checkVia(via, known, [...path, "via"], ctx);
   if (Array.isArray(listeners) && Array.isArray(known.listeners)) {
     const addresses = known.listeners.map(addressOf);

@@ -7,14 +7,14 @@ import { z } from "zod";
 import { parseCidr } from "../core/cidr.ts";
 import { parsePattern } from "../routing/pattern.ts";
 import type { ReadText } from "./files.ts";
-import { hopSchema } from "./hop.ts";
-import { groupKinds, routeProtocols, unsupported } from "./protocols.ts";
+import type { ElementSchemas } from "./group.ts";
+import { routeProtocols } from "./protocols.ts";
 import { parseRuleList } from "./rule_list.ts";
 import { parseListenAddress } from "./url.ts";
-import { parsed, refuse, report } from "./values.ts";
+import { parsed, refuse } from "./values.ts";
 
 /** A route: conditions, and the way of what meets them all. */
-export function routeSchema(read: ReadText) {
+export function routeSchema(read: ReadText, { element, group }: ElementSchemas) {
   return z.strictObject({
     to: targets(read).optional()
       .describe(
@@ -29,8 +29,11 @@ export function routeSchema(read: ReadText) {
       .describe("What the client speaks; tcp is a port forward, sni TLS that is passed on."),
     resolve: z.boolean().optional()
       .describe("Look names up here for the addresses in `to`, even if a hop would have done so."),
-    via: via(read)
-      .describe('"direct", "reject", the name of a chain, or a list of hops.'),
+    via: z.union([
+      group,
+      z.string().describe('"direct", "reject", or the name of a chain.'),
+      z.array(element).min(1).describe("Hops and groups, nearest first."),
+    ]).describe('"direct", "reject", the name of a chain, a group, or a list of hops.'),
   });
 }
 
@@ -48,26 +51,4 @@ function targets(read: ReadText) {
     }
   });
   return z.array(z.union([parsed(parsePattern), file])).min(1).transform((entries) => entries.flat());
-}
-
-/** A hop's name, a hop, or (not yet) a group. */
-export function chainElement(read: ReadText) {
-  const named = z.string().refine((text) => !text.includes("://"), { abort: true })
-    .describe("The name of a hop.");
-  return refusingGroups(z.union([hopSchema(read), named]));
-}
-
-function via(read: ReadText) {
-  return refusingGroups(z.union([
-    z.string().describe('"direct", "reject", or the name of a chain.'),
-    z.array(chainElement(read)).min(1).describe("Hops, nearest first."),
-  ]));
-}
-
-function refusingGroups<S extends z.ZodType>(schema: S) {
-  return z.preprocess((value: z.input<S>, ctx) => {
-    const group = groupKinds.find((kind) => typeof value === "object" && value !== null && kind in value);
-    if (group !== undefined) report(ctx, unsupported(`a group (\`${group}\`)`), [group]);
-    return value;
-  }, schema);
 }

@@ -8,14 +8,17 @@ import { z } from "zod";
 import type { Endpoint } from "../core/conn.ts";
 import type { Conditions } from "../routing/rule.ts";
 import { filesIn, type ReadText } from "./files.ts";
+import { type Element, elementSchemas } from "./group.ts";
 import { hopSchema } from "./hop.ts";
 import { listenerSchema } from "./listener.ts";
 import { reservedNames, unsupported } from "./protocols.ts";
 import { addressOf, checkReferences } from "./references.ts";
-import { chainElement, routeSchema } from "./routes.ts";
+import { routeSchema } from "./routes.ts";
 import { count, duration, durationOrNone, size } from "./values.ts";
+import { type ElementConfig, Ways } from "./ways.ts";
 
 export type { TlsClientConfig } from "./hop.ts";
+export type { ElementConfig, GroupConfig, MemberConfig } from "./ways.ts";
 export type { SniConfig, TargetConfig, TlsServerConfig } from "./listener.ts";
 
 // deno-lint-ignore no-control-regex
@@ -23,13 +26,14 @@ const namePattern = /^[^\s\x00-\x1f\x7f-\x9f/:,@]{1,255}$/;
 
 /** The schema; `read` gets at the certificates and secrets that a configuration keeps in files. */
 export function schemaWith(read: ReadText) {
+  const elements = elementSchemas(read);
   return z.strictObject({
     $schema: z.string().optional().describe("Where the JSON Schema of this file is, for editors."),
     listeners: z.array(listenerSchema(read)).default([]).describe("Where clients connect."),
     hops: z.record(name(), hopSchema(read)).default({}).describe("Proxies on the way, by name."),
-    chains: z.record(name(), z.array(chainElement(read)).min(1)).default({})
-      .describe("Ways to targets: the names, URLs or objects of hops, nearest first."),
-    routes: z.array(routeSchema(read)).min(1).optional()
+    chains: z.record(name(), z.array(elements.element).min(1)).default({})
+      .describe("Ways to targets: the names, URLs or objects of hops, and groups of them, nearest first."),
+    routes: z.array(routeSchema(read, elements)).min(1).optional()
       .describe("Which way targets are reached: the first route that matches. Default: the only chain."),
     access: notYet("access"),
     timeouts: timeouts().prefault({}).describe("How long to wait for what."),
@@ -40,21 +44,21 @@ export function schemaWith(read: ReadText) {
     .superRefine(checkReferences, { when: ({ value }) => typeof value === "object" && value !== null })
     .transform(({ $schema: _, chains, routes, ...config }) => {
       const hops = Object.entries(config.hops).map(([name, hop]) => [name, { ...hop, name }] as const);
-      const named = new Map<string, HopConfig>(hops);
-      const toHop = (hop: string | HopConfig) => typeof hop === "string" ? named.get(hop)! : hop;
-      const ways = Object.fromEntries(
-        Object.entries(chains).map(([name, chain]) => [name, chain.map(toHop)]),
-      ) as Record<string, HopConfig[]>;
+      const ways = new Ways(Object.fromEntries(hops), chains);
+      const wayOf = (via: string | Element | Element[]): ViaConfig => {
+        if (typeof via !== "string") return { hops: ways.elements([via].flat()) };
+        return via === "reject" ? via : { name: via, hops: ways.chain(via) };
+      };
       return {
         ...config,
-        hops: Object.fromEntries(hops) as Record<string, HopConfig>,
-        chains: ways,
+        hops: ways.hops,
+        chains: Object.fromEntries(Object.keys(chains).map((name) => [name, ways.chain(name)])),
         ...(routes && {
           routes: routes.map(({ via, listeners, ...conditions }, index): RouteConfig => ({
             ...conditions,
             number: index + 1,
             listeners: listeners && indicesOf(config.listeners, listeners),
-            via: typeof via === "string" ? wayNamed(via, ways) : { hops: via.map(toHop) },
+            via: wayOf(via),
           })),
         }),
       };
@@ -65,10 +69,6 @@ export function schemaWith(read: ReadText) {
 function indicesOf(listeners: readonly ListenerConfig[], addresses: readonly Endpoint[]): number[] {
   const wanted = new Set(addresses.map((address) => addressOf({ address })));
   return listeners.flatMap((listener, index) => wanted.has(addressOf(listener)) ? [index] : []);
-}
-
-function wayNamed(name: string, chains: Record<string, HopConfig[]>): ViaConfig {
-  return name === "reject" ? name : { name, hops: name === "direct" ? [] : chains[name] };
 }
 
 /** The schema for a configuration whose files are relative to the working directory. Parse asynchronously. */
@@ -96,7 +96,7 @@ export interface RouteConfig extends Conditions {
 }
 
 /** Where requests go: by a chain, which may have a name, or by no hop at all; or nowhere. */
-export type ViaConfig = "reject" | { readonly name?: string; readonly hops: readonly HopConfig[] };
+export type ViaConfig = "reject" | { readonly name?: string; readonly hops: readonly ElementConfig[] };
 
 /**
  * Gives an editor the types, in a `hopline.config.ts`.
@@ -124,7 +124,7 @@ export function jsonSchema(): Record<string, unknown> {
 }
 
 /** The chain that everything takes where there are no routes: `cli` if there is one, else the only one; `null` means directly. */
-export function theChain({ chains }: Config): { name: string; hops: HopConfig[] } | null {
+export function theChain({ chains }: Config): { name: string; hops: ElementConfig[] } | null {
   const names = Object.keys(chains);
   const chosen = Object.hasOwn(chains, "cli") ? "cli" : names[0];
   return chosen === undefined ? null : { name: chosen, hops: chains[chosen] };

@@ -9,6 +9,7 @@ import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
 import type { RelayLimits, RelayResult } from "./relay.ts";
 import { Scope } from "./scope.ts";
+import type { Trail } from "./trail.ts";
 
 /** What a matcher says to the bytes so far. A verdict never contradicts the verdict on a longer input. */
 export type Verdict = "yes" | "no" | "more";
@@ -83,6 +84,8 @@ export interface Line {
   readonly way: object;
   /** Present when it leads to a proxy that takes requests in absolute form. */
   readonly proxy?: Forwarding;
+  /** Where groups chose the way: which hops it takes. */
+  readonly trail?: Trail;
 }
 
 /** An open way to a target; it is counted, and logged when it is closed. */

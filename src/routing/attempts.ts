@@ -5,6 +5,7 @@
  */
 import type { Context } from "../core/conn.ts";
 import { asProxyError, ProxyError } from "../core/errors.ts";
+import { type Abortable, Scope } from "../core/scope.ts";
 import { Trail } from "../core/trail.ts";
 import type { Candidate, Group } from "./group.ts";
 import type { Trial } from "./health.ts";
@@ -16,7 +17,7 @@ interface Attempt {
   readonly member: Candidate;
   readonly trial: Trial;
   readonly trail: Trail;
-  readonly controller: AbortController;
+  readonly scope: Scope;
   /** It has been silent for so long that another one was tried. */
   overdue?: string;
 }
@@ -30,14 +31,14 @@ interface Failure {
 }
 
 /** Tries members until one succeeds, one says that the target is at fault, or none is left. */
-export class Attempts<T> {
+export class Attempts<T> implements Abortable {
   readonly result: Promise<T>;
   readonly #settle: { resolve(value: T): void; reject(error: unknown): void };
   readonly #untried: Set<Candidate>;
   readonly #running = new Set<Attempt>();
   /** Those that said no, which is their own fault if another one can. */
   readonly #refusals: { attempt: Attempt; error: ProxyError }[] = [];
-  readonly #cancel = () => this.#fail(this.ctx.signal.reason);
+  #scope: Scope | undefined;
   #latest: Attempt | undefined;
   #failure: Failure | undefined;
   #stopWaiting = () => {};
@@ -45,6 +46,7 @@ export class Attempts<T> {
 
   constructor(
     readonly group: Group,
+    /** The context, of which only the facts are asked for: a signal would have to be made. */
     readonly ctx: Context,
     readonly attempt: (member: Candidate, ctx: Context) => Promise<T>,
     /** What becomes of a success that comes too late. */
@@ -54,9 +56,14 @@ export class Attempts<T> {
     this.result = promise;
     this.#settle = settle;
     this.#untried = new Set(group.order());
-    ctx.signal.addEventListener("abort", this.#cancel);
-    if (ctx.signal.aborted) this.#cancel();
-    else this.#next();
+    const scope = new Scope(ctx, this);
+    this.#scope = scope;
+    if (!scope.aborted) this.#next();
+  }
+
+  /** Nobody waits for it any more. */
+  abort(reason: unknown): void {
+    this.#fail(reason);
   }
 
   /** Tries the best of those that are left. */
@@ -80,10 +87,14 @@ export class Attempts<T> {
 
   #start(member: Candidate): void {
     this.#untried.delete(member);
-    const controller = new AbortController();
     const trail = new Trail();
     trail.keepBusy(member.health);
-    const attempt: Attempt = { member, trial: member.health.begin(), trail, controller };
+    const scope = new Scope(this.#scope, null, {
+      outgoing: this.ctx.outgoing,
+      client: this.ctx.client,
+      trail,
+    });
+    const attempt: Attempt = { member, trial: member.health.begin(), trail, scope };
     this.#running.add(attempt);
     this.#latest = attempt;
     const { dialMs = patience.most } = member.health;
@@ -94,7 +105,7 @@ export class Attempts<T> {
         this.#next();
       });
     }
-    this.attempt(member, { ...this.ctx, signal: controller.signal, trail }).then(
+    this.attempt(member, scope).then(
       (value) => this.#succeeded(attempt, value),
       (error) => this.#failed(attempt, error),
     );
@@ -107,6 +118,7 @@ export class Attempts<T> {
       return trail.leave();
     }
     this.#running.delete(attempt);
+    attempt.scope.leave();
     member.health.measure(trial);
     this.group.succeeded(member, trial);
     for (const { attempt: { member, trial }, error } of this.#refusals.splice(0)) {
@@ -117,13 +129,14 @@ export class Attempts<T> {
       else late.member.health.pass(late.trial);
     }
     trail.handTo(this.ctx.trail);
-    this.#finish();
+    this.#finish(unneeded());
     this.#settle.resolve(value);
   }
 
   #failed(attempt: Attempt, thrown: unknown): void {
     const { member, trial, trail } = attempt;
     trail.leave();
+    attempt.scope.leave();
     if (this.#over) return;
     this.#running.delete(attempt);
     const error = asProxyError(thrown, { code: "failed", side: "upstream", stage: "connect" });
@@ -146,18 +159,17 @@ export class Attempts<T> {
   #fail(error: unknown): void {
     if (this.#over) return;
     for (const { member, trial } of this.#running) member.health.pass(trial);
-    this.#finish();
+    this.#finish(error);
     this.#settle.reject(error);
   }
 
-  #finish(): void {
+  #finish(reason: unknown): void {
     this.#over = true;
     this.#stopWaiting();
-    this.ctx.signal.removeEventListener("abort", this.#cancel);
+    this.#scope?.leave();
     // Nothing became known of these members.
     for (const { attempt: { member, trial } } of this.#refusals) member.health.pass(trial);
-    const reason = this.ctx.signal.aborted ? this.ctx.signal.reason : unneeded();
-    for (const { controller } of this.#running) controller.abort(reason);
+    for (const { scope } of this.#running) scope.abort(reason);
   }
 }
 

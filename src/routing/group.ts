@@ -104,7 +104,7 @@ export class Group implements Dialer {
     const trail = ctx.trail ?? new Trail();
     const behind = trail.via.length;
     try {
-      return await next.dial(server, told(ctx, { trail }));
+      return await next.dial(server, ctx.trail === undefined ? told(ctx, { trail }) : ctx);
     } catch (error) {
       const failure = asProxyError(error, { code: "failed", side: "upstream", stage: "connect" });
       if (!speaksOfServer(failure, trail.via.length - behind)) this.#before.add(failure);

@@ -10,6 +10,7 @@ import { ConfigError, formatProblem } from "../../src/config/problems.ts";
 import { type ConfigInput, theChain } from "../../src/config/schema.ts";
 import { root } from "../support/hopline.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
+import { hopsOf } from "./elements.ts";
 
 const noVariables = () => undefined;
 
@@ -234,7 +235,7 @@ test("flags make listeners and a chain", async () => {
   }, environment);
   assertEquals(config.listeners.map(({ address }) => address.port), [1, 2]);
   assertEquals(theChain(config)?.name, "cli");
-  assertEquals(theChain(config)?.hops.map(({ username, address }) => [username, address.hostname]), [
+  assertEquals(hopsOf(theChain(config)?.hops).map(({ username, address }) => [username, address.hostname]), [
     ["al@ice", "office"],
     [undefined, "exit"],
   ]);
@@ -252,7 +253,7 @@ test("flags are added to a file", async () => {
     hops: ["office", "socks5://exit"],
   });
   assertEquals(config.listeners.map(({ address }) => address.port), [1, 2]);
-  assertEquals(theChain(config)?.hops.map(({ name }) => name), ["office", undefined]);
+  assertEquals(hopsOf(theChain(config)?.hops).map(({ name }) => name), ["office", undefined]);
   const alone = directory.write("b.yaml", "log: { level: debug }\n");
   const defaults = await configFromFlags({ file: alone, listeners: [], hops: [] });
   assertEquals(defaults.listeners[0].address.port, 1080);
@@ -399,7 +400,7 @@ test("the first examples of the documentation mean the same", async () => {
     const format = (["json", "yaml", "toml"] as const)[index];
     return parseConfig(example, { format, environment, directory: directory.path });
   }));
-  assertEquals(theChain(json)?.hops.map(({ password }) => password), ["@", "s3cret"]);
+  assertEquals(hopsOf(theChain(json)?.hops).map(({ password }) => password), ["@", "s3cret"]);
   assertEquals([yaml, toml], [json, json]);
 });
 

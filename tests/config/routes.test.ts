@@ -9,6 +9,7 @@ import { configFromFlags, parseConfig, validateConfig } from "../../src/config/l
 import { ConfigError, formatProblem } from "../../src/config/problems.ts";
 import type { RouteConfig } from "../../src/config/schema.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
+import { hopsOf } from "./elements.ts";
 
 const base = `{
   "listeners": [{ "address": "127.0.0.1:1080", "users": [{ "username": "alice", "password": "x" }] }, "[::1]:8080"],
@@ -53,7 +54,7 @@ test("a route is read whole", async () => {
     via: one.via,
   });
   const hops = ({ via }: RouteConfig) =>
-    via === "reject" ? via : via.hops.map((hop) => hop.name ?? hop.address.hostname);
+    via === "reject" ? via : hopsOf(via.hops).map((hop) => hop.name ?? hop.address.hostname);
   assertEquals([one, two, three, four].map(hops), [["office", "exit"], [], "reject", [
     "office",
     "other",
@@ -63,8 +64,8 @@ test("a route is read whole", async () => {
 });
 
 const wrong: [route: string, expected: string[]][] = [
-  [`{}`, ["routes[0].via: is missing; expected a string or a list"]],
-  [`{ "via": 5 }`, ["routes[0].via: expected a string or a list, found a number"]],
+  [`{}`, ["routes[0].via: is missing; expected an object, a string or a list"]],
+  [`{ "via": 5 }`, ["routes[0].via: expected an object, a string or a list, found a number"]],
   [`{ "via": "uot" }`, [
     'routes[0].via: expected "direct", "reject" or a chain\'s name, found "uot"; did you mean `out`?',
   ]],
@@ -120,7 +121,7 @@ test("a variable in a hop of a route is encoded as in any hop", async () => {
     environment: (name) => name === "PASSWORD" ? "p@ss/" : undefined,
   });
   const [{ via }] = config.routes!;
-  assertEquals(via === "reject" ? via : via.hops[0].password, "p@ss/");
+  assertEquals(via === "reject" ? via : hopsOf(via.hops)[0].password, "p@ss/");
 });
 
 test("the listeners of flags take the chain of flags, in front of the routes", async () => {

@@ -39,10 +39,50 @@ export class Flow {
   bytes = { up: 0, down: 0 };
   done = { up: false, down: false };
   last = performance.now();
+  /** Bring up to date what somebody else counts, who carries a direction. */
+  meters?: Set<() => void>;
 
-  add(direction: "up" | "down", n: number): void {
+  add(direction: Direction, n: number): void {
     this.bytes[direction] += n;
     this.last = performance.now();
+  }
+}
+
+/** From the client to the target, or back. */
+export type Direction = "up" | "down";
+
+/** Takes directions off the relay's hands that have proved to be bulk. */
+export interface Carrier {
+  /** How many bytes within a second are bulk. */
+  readonly threshold: number;
+  /**
+   * Moves all that `source` still has to say, while nobody reads from it, and counts it. `null` when it can't just now;
+   * then the relay goes on. Resolves behind the source's end, to what broke if something did.
+   */
+  carry(source: Conn, sink: Conn, flow: Flow, direction: Direction): Promise<Broken | undefined> | null;
+}
+
+/** An end of a direction that broke. */
+export interface Broken {
+  readonly end: "source" | "sink";
+  readonly error: unknown;
+}
+
+/** Tells a direction that moves in bulk from one that talks. */
+export class BulkMeter {
+  #bytes = 0;
+  #since = performance.now();
+
+  constructor(readonly threshold: number) {}
+
+  /** Takes up that `n` bytes were moved at `now`; whether that is bulk. */
+  add(n: number, now: number): boolean {
+    this.#bytes += n;
+    if (this.#bytes < this.threshold) return false;
+    const fast = now - this.#since < 1000;
+    this.#bytes = 0;
+    this.#since = now;
+    return fast;
   }
 }
 
@@ -90,6 +130,7 @@ class IdleWatch {
 
   wake(): void {
     const { flow, limits } = this;
+    flow.meters?.forEach((meter) => meter());
     const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
     const rest = limit - (performance.now() - flow.last);
     if (rest <= 0) return this.tooLong(new Error(`idle for ${limit / 1000} s`));
@@ -101,7 +142,13 @@ class IdleWatch {
   }
 }
 
-async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<RelayFailure | undefined> {
+/** Relays by reading and writing; bulk directions are left to the carrier. */
+export async function copyBoth(
+  client: Conn,
+  upstream: Conn,
+  flow: Flow,
+  carrier?: Carrier,
+): Promise<RelayFailure | undefined> {
   let failure: RelayFailure | undefined;
   /** A source that broke takes the tunnel with it; a sink's own source says what became of it, so it goes on. */
   const broke = (side: Side, error: unknown, end: "source" | "sink") => {
@@ -118,6 +165,7 @@ async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<Relay
       "up",
       flow,
       (end, error) => broke(end === "source" ? "client" : "upstream", error, end),
+      carrier,
     ),
     copy(
       upstream,
@@ -125,6 +173,7 @@ async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<Relay
       "down",
       flow,
       (end, error) => broke(end === "source" ? "upstream" : "client", error, end),
+      carrier,
     ),
   ]);
   return failure;
@@ -132,16 +181,19 @@ async function copyBoth(client: Conn, upstream: Conn, flow: Flow): Promise<Relay
 
 const smallBuffer = 16 * 1024;
 const largeBuffer = 256 * 1024;
+const noBuffer = new Uint8Array(0);
 
 /** Copies one direction and passes its end on. The buffer grows with a bulk flow and shrinks when it is over. */
 async function copy(
   source: Conn,
   sink: Conn,
-  direction: "up" | "down",
+  direction: Direction,
   flow: Flow,
   broke: (end: "source" | "sink", error: unknown) => void,
+  carrier?: Carrier,
 ): Promise<void> {
   let buffer = new Uint8Array(smallBuffer);
+  const bulk = carrier && new BulkMeter(carrier.threshold);
   let end: "source" | "sink" = "source";
   try {
     for (;;) {
@@ -151,6 +203,16 @@ async function copy(
       if (n === null) break;
       await sink.write(buffer.subarray(0, n));
       flow.add(direction, n);
+      if (bulk?.add(n, flow.last)) {
+        const carried = carrier!.carry(source, sink, flow, direction);
+        if (carried !== null) {
+          buffer = noBuffer;
+          const broken = await carried;
+          if (broken === undefined) break;
+          end = broken.end;
+          throw broken.error;
+        }
+      }
       if (n > buffer.length / 2) {
         if (buffer.length === smallBuffer) buffer = new Uint8Array(largeBuffer);
       } else if (n < smallBuffer / 2 && buffer.length === largeBuffer) buffer = new Uint8Array(smallBuffer);

@@ -13,7 +13,10 @@ import { lineLog, type Log } from "./log.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { OutgoingAddresses } from "./runtime/outgoing.ts";
 import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
+import { kernelRelay, unavailable } from "./runtime/splice/available.ts";
+import type { KernelRelay } from "./runtime/splice/relay.ts";
 import { type House, serveConn, type Service } from "./session.ts";
+import { messageOf } from "./tunnel.ts";
 
 /** What a program may put in the place of what the configuration says. */
 export interface ServerOptions {
@@ -21,6 +24,8 @@ export interface ServerOptions {
   readonly dialer?: Dialer;
   /** Where events go, instead of standard error. */
   readonly log?: Log;
+  /** `false` keeps bulk flows from the kernel; on Linux they go there where the runtime's permissions allow it. */
+  readonly splice?: boolean;
 }
 
 /** A listener's port can't be had. */
@@ -55,14 +60,14 @@ export class Server implements AsyncDisposable {
   /** Resolved when the last tunnel has gone while the server closes. */
   readonly #drained = Promise.withResolvers<void>();
 
-  private constructor(runtime: Runtime, options: ServerOptions) {
+  private constructor(runtime: Runtime, options: ServerOptions, kernel: KernelRelay | undefined) {
     this.#runtime = runtime;
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
       instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
-      join: runtime.join,
+      join: kernel === undefined ? runtime.join : runtime.spliced(kernel),
       stopping: this.#stopping,
       admit: (client) => this.#admit(client),
       outgoing: new OutgoingAddresses(),
@@ -71,8 +76,13 @@ export class Server implements AsyncDisposable {
 
   /** Binds every listener and serves. @throws ListenError */
   static async start(config: Config, options: ServerOptions = {}): Promise<Server> {
-    const server = new Server(await currentRuntime(), options);
+    const { splice = true } = options;
+    const kernel = splice ? kernelRelay() : undefined;
+    const server = new Server(await currentRuntime(), options, kernel);
     await server.replace(config);
+    const off = (reason: unknown) => server.log("debug", "splice.off", { reason: messageOf(reason) });
+    if (kernel !== undefined) kernel.failed.then(off);
+    else if (splice) off(unavailable());
     return server;
   }
 

@@ -199,7 +199,8 @@ export function errorFields({ code, hop, label, stage, message }: ProxyError): F
   return { code, hop, label, stage, message };
 }
 
-function messageOf(error: unknown): string {
+/** An error's message, or anything else as a text, fit for the log. */
+export function messageOf(error: unknown): string {
   return printable(error instanceof Error ? error.message : String(error));
 }
 

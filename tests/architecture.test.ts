@@ -76,7 +76,8 @@ test("a protocol imports the core and its own files, neither a runtime nor anoth
 
 test("a runtime imports the core and its own files", () => {
   const allowed = (to: string) =>
-    to.startsWith("src/core/") || to.startsWith("src/runtime/") || to.startsWith("node:") || to === "bun";
+    to.startsWith("src/core/") || to.startsWith("src/runtime/") || to.startsWith("node:") || to === "bun" ||
+    to === "bun:ffi";
   assertEquals(offences(within("runtime"), allowed), []);
 });
 

@@ -8,6 +8,7 @@ import { reviewConfig } from "../config/load.ts";
 import { ConfigError, formatProblem, type Problem } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { printable } from "../core/errors.ts";
+import { unavailable } from "../runtime/splice/available.ts";
 import type { Command } from "./main.ts";
 
 /** Checks a file. */
@@ -16,10 +17,11 @@ export const check: Command = {
   async run({ operands: [file], flags }) {
     try {
       const { config, warnings } = await reviewConfig(file);
-      if (flags.json) say(JSON.stringify({ ok: true, file, ...counts(config), warnings }));
+      if (flags.json) say(JSON.stringify({ ok: true, file, ...counts(config), warnings, notes: notes() }));
       else {
         for (const { message, ...place } of warnings) complain({ ...place, message: `warning: ${message}` });
         say(`${printable(file)}: ok, ${summary(config)}`);
+        for (const note of notes()) say(`note: ${note}`);
       }
       return 0;
     } catch (error) {
@@ -30,6 +32,12 @@ export const check: Command = {
     }
   },
 };
+
+/** What is no fault of the configuration's. */
+function notes(): string[] {
+  const reason = unavailable();
+  return reason === undefined ? [] : [`the kernel does not move bulk flows here: ${reason}`];
+}
 
 function counts(config: Config) {
   return {

@@ -53,6 +53,7 @@ Options:
   --log-level LEVEL     error, warn, info (the default) or debug
   --log-format FORMAT   text (the default) or json, one line for each event on standard error
   --workers N           1 in this version
+  --no-splice           keep bulk flows in this process; on Linux the kernel moves them, where FFI is permitted
 
 Listeners (-L):
   [auto://][user:pass@][host]:port   every protocol, told apart by its first bytes
@@ -72,7 +73,8 @@ one exits at once. SIGHUP reloads the configuration; a bad one is refused whole.
 
   check: `Usage: hopline check FILE [--json]
 
-Validates a configuration and prints every problem as file:line:column: path: message. Connects to nothing.
+Validates a configuration and prints every problem as file:line:column: path: message. Connects to nothing. A note
+says what this system or its permissions keep Hopline from.
 Certificates that have expired are warnings. Exit status 0 when it is good, 2 when it is not.
 
 Options:

@@ -14,13 +14,20 @@ import type { Command } from "./main.ts";
 
 /** Serves the listeners of a file and of the flags. */
 export const serve: Command = {
-  grammar: { operands: [], values: ["c", "L", "F", "log-level", "log-format", "workers"], flags: [] },
+  grammar: {
+    operands: [],
+    values: ["c", "L", "F", "log-level", "log-format", "workers"],
+    flags: ["no-splice"],
+  },
   async run(args) {
     const { workers = "1" } = args.values;
     if (workers !== "1") {
       throw new UsageError("--workers other than 1 is not supported by this version of Hopline");
     }
-    await untilSignal(load(args).then((config) => Server.start(config)), args);
+    await untilSignal(
+      load(args).then((config) => Server.start(config, { splice: !args.flags["no-splice"] })),
+      args,
+    );
     return 0;
   },
 };

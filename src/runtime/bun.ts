@@ -10,7 +10,7 @@ import { background } from "../core/handshake.ts";
 import { Scope } from "../core/scope.ts";
 import { BunConn, handler } from "./bun_conn.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
-import { join } from "./bun_relay.ts";
+import { join, spliced } from "./bun_relay.ts";
 import { endpoint } from "./outgoing.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
@@ -119,6 +119,7 @@ export const bunRuntime: Runtime = {
   connect,
   resolve,
   join,
+  spliced,
   async listen(at, ctx = background) {
     // Bun would report the name, and not the address that it bound.
     const hostname = ipVersion(at.hostname) === 0 ? await addressOf(at.hostname, ctx) : at.hostname;

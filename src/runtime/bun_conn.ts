@@ -26,6 +26,8 @@ export class BunConn implements Conn, Events {
   /** Our side was shut down. */
   finished = false;
   gone = false;
+  /** Ends what the kernel relay reads from it. */
+  release?: () => void;
 
   constructor(
     readonly socket: Socket<BunConn>,
@@ -61,6 +63,16 @@ export class BunConn implements Conn, Events {
     }
   }
 
+  /** The descriptor, while it is not gone; Bun's types do not know of it. */
+  get fd(): number {
+    return (this.socket as unknown as { readonly fd: number }).fd;
+  }
+
+  /** Takes up an error that the socket has told somebody else, and so won't tell again. */
+  broke(error: unknown): void {
+    this.#error ??= error;
+  }
+
   closeWrite(): Promise<void> {
     if (this.gone) return Promise.reject(this.error);
     this.finish();
@@ -74,10 +86,12 @@ export class BunConn implements Conn, Events {
   }
 
   close(): void {
+    this.release?.();
     if (!this.gone) this.socket.end();
   }
 
   abort(): void {
+    this.release?.();
     if (!this.gone) this.socket.terminate();
   }
 
@@ -104,6 +118,7 @@ export class BunConn implements Conn, Events {
   closed(error: unknown): void {
     this.gone = true;
     this.outgoing?.delete(this.localAddr, this.remoteAddr);
+    error ??= this.#error;
     this.#error = error ?? undefined;
     // EPIPE is how a reset is told that came behind a FIN; what was read until then is the whole.
     const ended = error == null ? this.finished : (error as { code?: string }).code === "EPIPE";

@@ -5,19 +5,31 @@
  * @module
  */
 import { concat } from "../core/bytes.ts";
-import type { Flow, Join, RelayFailure } from "../core/relay.ts";
+import { BulkMeter, type Direction, type Flow, type Join, type RelayFailure } from "../core/relay.ts";
 import { BunConn, type Events } from "./bun_conn.ts";
+import { brokenBy, type KernelRelay } from "./splice/relay.ts";
+import type { Ending } from "./splice/table.ts";
 
 /** The relay for a pair of Bun's own sockets. */
-export const join: Join = (client, upstream, flow) => {
-  if (!(client instanceof BunConn) || !(upstream instanceof BunConn)) return null;
-  return joinSockets(client, upstream, flow);
-};
+export const join: Join = joinWith();
+
+/** The same, where bulk directions are left to the kernel. */
+export function spliced(kernel: KernelRelay): Join {
+  return joinWith(kernel);
+}
+
+function joinWith(kernel?: KernelRelay): Join {
+  return (client, upstream, flow) =>
+    client instanceof BunConn && upstream instanceof BunConn
+      ? joinSockets(client, upstream, flow, kernel)
+      : null;
+}
 
 async function joinSockets(
   client: BunConn,
   upstream: BunConn,
   flow: Flow,
+  kernel?: KernelRelay,
 ): Promise<RelayFailure | undefined> {
   // What came early is moved first; nothing can arrive between the last look and the switch.
   while (client.inbox.stored > 0 || upstream.inbox.stored > 0) {
@@ -31,15 +43,17 @@ async function joinSockets(
     }
   }
   const { promise, resolve } = Promise.withResolvers<RelayFailure | undefined>();
-  const up = new Pipe(client, upstream, flow, "up", resolve);
-  const down = new Pipe(upstream, client, flow, "down", resolve);
+  const up = new Pipe(client, upstream, flow, "up", resolve, kernel);
+  const down = new Pipe(upstream, client, flow, "down", resolve, kernel);
   up.opposite = down;
   down.opposite = up;
   client.events = up;
   upstream.events = down;
   up.start();
   down.start();
-  return await promise;
+  const failure = await promise;
+  await Promise.all([up.carried, down.carried]);
+  return failure;
 }
 
 async function moveStored(from: BunConn, to: BunConn, flow: Flow, direction: "up" | "down"): Promise<void> {
@@ -61,14 +75,25 @@ class Pipe implements Events {
   #refused: RelayFailure | undefined;
   /** That reason, once bytes were lost by it. */
   #lost: RelayFailure | undefined;
+  /** Tells when the direction is to be the kernel's. */
+  #bulk: BulkMeter | undefined;
+  /** The source is being paused for the kernel, or read by it. */
+  #left = false;
+  /** Settles when the kernel has let go of the direction. */
+  carried: Promise<void> | undefined;
+  /** The kernel has read bytes that it could not deliver. */
+  #stranded = false;
 
   constructor(
     readonly source: BunConn,
     readonly sink: BunConn,
     readonly flow: Flow,
-    readonly direction: "up" | "down",
+    readonly direction: Direction,
     readonly over: (failure?: RelayFailure) => void,
-  ) {}
+    readonly kernel?: KernelRelay,
+  ) {
+    this.#bulk = kernel && new BulkMeter(kernel.threshold);
+  }
 
   /** Takes up what the source's inbox knows already. */
   start(): void {
@@ -83,7 +108,9 @@ class Pipe implements Events {
       this.#lost = this.#refused;
       return;
     }
+    if (this.carried !== undefined) return this.fail(new Error("bytes came twice"));
     this.flow.add(this.direction, chunk.length);
+    if (this.#bulk?.add(chunk.length, this.flow.last)) this.#leave();
     if (this.#rest !== null) {
       // Paused sources may still deliver what the runtime had read.
       this.#rest = concat(this.#rest, chunk);
@@ -110,13 +137,60 @@ class Pipe implements Events {
     }
     this.#rest = null;
     if (this.#ended) this.#finish();
+    else if (this.#left) this.#carry();
     else this.source.socket.resume();
   }
 
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#rest === null) this.#finish();
+    if (this.#rest === null && this.carried === undefined) this.#finish();
+  }
+
+  /** Leaves the direction to the kernel, once the runtime holds none of its bytes. */
+  #leave(): void {
+    if (this.#left || !this.kernel!.ready) return;
+    this.#left = true;
+    this.source.socket.pause();
+    // What the runtime had read until now is still delivered.
+    setImmediate(() => this.#carry());
+  }
+
+  #carry(): void {
+    if (this.#rest !== null || this.#ended || this.carried !== undefined || this.flow.done[this.direction]) {
+      return;
+    }
+    const { source, sink, flow } = this;
+    const usable = !source.gone && !sink.gone;
+    const carriage = usable ? this.kernel!.carry(source.fd, sink.fd, flow, this.direction) : null;
+    if (carriage === null) {
+      this.#left = false;
+      if (!source.gone) source.socket.resume();
+      return;
+    }
+    source.release = carriage.cancel;
+    this.carried = carriage.ending.then((ending) => this.#carriedOut(ending));
+  }
+
+  #carriedOut(ending: Ending): void {
+    const { source, sink } = this;
+    source.release = undefined;
+    this.carried = undefined;
+    this.#left = false;
+    // The runtime has yet to learn of the source's end.
+    if (!source.gone) source.socket.resume();
+    if (ending.lost > 0) this.#stranded = true;
+    if (this.#refused !== undefined) return this.#lose(this.#refused);
+    const broken = brokenBy(ending);
+    if (broken?.end === "sink") {
+      // It reports so itself. Until then the runtime reads on, to nowhere.
+      sink.broke(broken.error);
+      this.#bulk = undefined;
+    } else if (broken !== undefined && !this.#ended) this.fail(broken.error);
+    else {
+      this.#ended = true;
+      this.#finish();
+    }
   }
 
   /** The source is gone. What it sent before its FIN is still delivered; what was on its way to it is lost. */
@@ -132,7 +206,8 @@ class Pipe implements Events {
   #lose(failure: RelayFailure): void {
     if (this.flow.done[this.direction]) return;
     this.#refused = failure;
-    if (this.#rest !== null) this.#lost = failure;
+    if (this.carried !== undefined) return this.source.release?.();
+    if (this.#rest !== null || this.#stranded) this.#lost = failure;
     this.#rest = null;
     this.#finish();
   }

@@ -3,52 +3,12 @@
  *
  * @module
  */
-import type { Conn, Context, Endpoint, Listener, Outgoing } from "../core/conn.ts";
+import type { Conn, Context, Endpoint, Listener } from "../core/conn.ts";
+import { DenoConn } from "./deno_conn.ts";
+import { spliced } from "./deno_relay.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
-import { endpoint } from "./outgoing.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
-
-class DenoConn implements Conn {
-  #closed = false;
-
-  readonly localAddr: Endpoint;
-  readonly remoteAddr: Endpoint;
-
-  constructor(readonly socket: Deno.TcpConn, readonly outgoing?: Outgoing) {
-    const { localAddr, remoteAddr } = socket;
-    this.localAddr = endpoint(localAddr.hostname, localAddr.port);
-    this.remoteAddr = endpoint(remoteAddr.hostname, remoteAddr.port);
-    outgoing?.add(this.localAddr, this.remoteAddr);
-    socket.setNoDelay(true);
-  }
-
-  read(p: Uint8Array): Promise<number | null> {
-    return this.socket.read(p);
-  }
-
-  async write(p: Uint8Array): Promise<void> {
-    for (let at = await this.socket.write(p); at < p.length;) {
-      at += await this.socket.write(p.subarray(at));
-    }
-  }
-
-  closeWrite(): Promise<void> {
-    return this.socket.closeWrite();
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.outgoing?.delete(this.localAddr, this.remoteAddr);
-    this.socket.close();
-  }
-
-  /** Deno has no way to ask for a reset: the peer reads an end, and only its next write fails. */
-  abort(): void {
-    this.close();
-  }
-}
 
 async function connect(address: Endpoint, { signal, outgoing }: Context): Promise<Conn> {
   try {
@@ -114,6 +74,7 @@ function wrap(socket: Deno.TcpConn): DenoConn | undefined {
 export const denoRuntime: Runtime = {
   connect,
   resolve,
+  spliced,
   listen(at) {
     try {
       return Promise.resolve(new DenoListener(Deno.listen({ hostname: at.hostname, port: at.port })));

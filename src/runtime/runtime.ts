@@ -6,6 +6,7 @@
 import type { Context, Endpoint, Listener } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import type { Join } from "../core/relay.ts";
+import type { KernelRelay } from "./splice/relay.ts";
 
 /** One runtime's sockets. */
 export interface Runtime extends Network {
@@ -13,6 +14,8 @@ export interface Runtime extends Network {
   listen(at: Endpoint, ctx?: Context): Promise<Listener>;
   /** A faster relay for a pair of this runtime's own sockets. */
   readonly join?: Join;
+  /** The same, where bulk flows are left to the kernel. */
+  spliced(kernel: KernelRelay): Join;
 }
 
 let found: Promise<Runtime> | undefined;

@@ -15,6 +15,7 @@ import { eventually, must, run, start } from "../support/process.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { socks5 } from "../server/clients.ts";
 import { Wire } from "../server/wire.ts";
+import { bulk } from "./bulk.ts";
 import { endpoint } from "./program.ts";
 
 const stack = new AsyncDisposableStack();
@@ -27,7 +28,8 @@ const alone = { cwd: directory.path, env: { PATH: "/nonexistent" } };
 before(async () => {
   echo = stack.use(await echoOrigin());
   const [bun, ...before] = "Bun" in globalThis ? [process.execPath] : ["npx", "-y", "bun@1.4.5"];
-  const args = [...before, "build", "--compile", join(root, "mod.ts"), "--outfile", binary];
+  const sources = ["mod.ts", "src/runtime/splice/worker.ts"].map((path) => join(root, path));
+  const args = [...before, "build", "--compile", ...sources, "--outfile", binary];
   await must(bun, args, { cwd: directory.path, timeout: 55_000 });
 });
 after(() => stack.disposeAsync());
@@ -64,6 +66,14 @@ test("a SOCKS5 tunnel, and an end by SIGTERM", async () => {
   await wire.ending();
   assertEquals(await proxy.stop("SIGTERM"), 0);
   assertMatch(proxy.output(), /tunnel\.closed .*bytesUp=5 bytesDown=5/);
+});
+
+test("the kernel moves a bulk tunnel: the worker is in the binary", async () => {
+  await using proxy = start(binary, ["-L", "127.0.0.1:0"], alone);
+  const ready = () => /listener\.ready listener=(\S+)/.exec(proxy.output())?.[1];
+  const { carried } = await bulk(proxy.pid, await eventually(proxy.output, ready), echo, 2);
+  assertEquals(carried, 2);
+  assertEquals(await proxy.stop("SIGTERM"), 0);
 });
 
 test("connect", async () => {

@@ -43,6 +43,7 @@ for (const [name, text] of Object.entries(good)) {
       hops: 0,
       chains: 1,
       warnings: [],
+      notes: [],
     });
   });
 }

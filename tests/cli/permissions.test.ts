@@ -11,9 +11,10 @@ import process from "node:process";
 import { after, before, test } from "node:test";
 import { authority } from "../support/certificates.ts";
 import { root } from "../support/hopline.ts";
-import { afterEndOrigin, type Origin } from "../support/origins.ts";
+import { afterEndOrigin, echoOrigin, type Origin } from "../support/origins.ts";
 import { eventually, type Finished, run, start } from "../support/process.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
+import { bulk } from "./bulk.ts";
 import { socks5 } from "../server/clients.ts";
 import { serving } from "../server/serving.ts";
 import { Wire } from "../server/wire.ts";
@@ -51,6 +52,29 @@ test("check needs to read", async () => {
   );
   const { code, stderr } = await only(["--allow-read"], ["check", path]);
   assertEquals([code, stderr], [0, ""]);
+});
+
+test("check notes what the permissions keep it from, and asks nobody", async () => {
+  const path = directory.write("note.json", `{ "listeners": ["127.0.0.1:0"] }`);
+  const ok = `${path}: ok, 1 listener, 0 hops, 0 chains\n`;
+  const note = "note: the kernel does not move bulk flows here: it needs --allow-ffi\n";
+  const { code, stdout, stderr } = await only(["--allow-read"], ["check", path]);
+  assertEquals([code, String(stdout), stderr], [0, onDeno ? ok + note : ok, ""]);
+  const granted = await only(["--allow-read", "--allow-ffi"], ["check", path]);
+  assertEquals([granted.code, String(granted.stdout), granted.stderr], [0, ok, ""]);
+});
+
+test("serve without FFI says so where somebody looks for it, and relays", async () => {
+  await using proxy = start(
+    process.execPath,
+    line(["--allow-net"], ["-L", "127.0.0.1:0", "--log-level", "debug"]),
+  );
+  const port = Number(await until(proxy, /listener\.ready .*?127\.0\.0\.1:(\d+)/));
+  if (onDeno) await until(proxy, /debug (splice\.off) reason="it needs --allow-ffi"/);
+  await using echo = await echoOrigin();
+  const { moved } = await bulk(proxy.pid, `127.0.0.1:${port}`, echo, 0);
+  assertEquals(moved, 8 << 20);
+  assertEquals(/NotCapable|run again with/.test(proxy.output()), false, proxy.output());
 });
 
 test("a variable of the environment needs leave to be read, by its name", async () => {

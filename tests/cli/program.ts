@@ -9,6 +9,7 @@ import { type Daemon, eventually, type RunOptions, start } from "../support/proc
 
 /** A process of Hopline's. */
 export interface Program extends AsyncDisposable {
+  readonly pid: number;
   readonly exited: Promise<number | null>;
   output(): string;
   /** Waits until it has written what matches, and answers the match. */
@@ -34,6 +35,7 @@ export function program(args: readonly string[], options: Pick<RunOptions, "env"
       },
     );
   return {
+    pid: daemon.pid,
     exited: daemon.exited,
     output: daemon.output,
     said,

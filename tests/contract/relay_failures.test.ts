@@ -5,9 +5,8 @@
  * @module
  */
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { connect, type Socket } from "node:net";
 import { test } from "node:test";
-import { BufferedConn, type Conn } from "../../src/core/conn.ts";
+import { BufferedConn } from "../../src/core/conn.ts";
 import { relay } from "../../src/core/relay.ts";
 import {
   bytes,
@@ -19,8 +18,9 @@ import {
   rest,
   writeText,
 } from "../support/traffic.ts";
+import { resettable } from "./resettable.ts";
 import { runtime, socketPair } from "./transports.ts";
-import { finish, patient, tunnel, ways } from "./tunnels.ts";
+import { finish, patient, splicedJoin, tunnel, ways } from "./tunnels.ts";
 
 /** Watches from the start that something comes to an error, and does not hang. */
 function fails(work: () => Promise<void>): Promise<string> {
@@ -140,17 +140,13 @@ for (const way of ways) {
   });
 }
 
-/** A socket of `node:net`, which can send a reset on either runtime, and the other end of it. */
-async function resettable(): Promise<{ raw: Socket; conn: Conn }> {
-  const listener = await runtime.listen({ hostname: "127.0.0.1", port: 0 });
-  const raw = connect({ host: "127.0.0.1", port: listener.addr.port, allowHalfOpen: true });
-  raw.on("error", () => {});
-  const { value: conn } = await listener[Symbol.asyncIterator]().next();
-  listener.close();
-  return { raw, conn };
-}
+const joins = [
+  ["joined by the runtime", runtime.join],
+  ["carried by the kernel", splicedJoin],
+  ["copied", undefined],
+] as const;
 
-for (const [name, join] of [["joined by the runtime", runtime.join], ["copied", undefined]] as const) {
+for (const [name, join] of joins) {
   for (const side of ["client", "upstream"] as const) {
     for (const ended of [false, true]) {
       const title = ended ? "after the other side's end" : "with both directions open";

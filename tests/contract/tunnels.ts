@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { assert } from "@std/assert";
 import type { Conn } from "../../src/core/conn.ts";
 import { type Join, relay, type RelayLimits, type RelayResult } from "../../src/core/relay.ts";
+import { newKernelRelay } from "../../src/runtime/splice/available.ts";
 import { memoryPair } from "../support/memory.ts";
 import { type Pair, runtime, secured, socketPair } from "./transports.ts";
 
@@ -24,12 +26,20 @@ export interface Way {
   upstream(): Promise<Pair>;
 }
 
+/** A kernel relay that takes every direction as soon as a byte has passed. */
+export const kernel = newKernelRelay(1)!;
+assert(await kernel.started(), "there is a kernel relay");
+
+/** The join that leaves it all it can. */
+export const splicedJoin = runtime.spliced(kernel);
+
 const tls = async () => await secured(await socketPair());
 const memory = () => Promise.resolve(memoryPair());
 
 /** Deno has no join of its own: there the first way is the second one again. */
 export const ways: readonly Way[] = [
   { name: "sockets, joined by the runtime", join: runtime.join, client: socketPair, upstream: socketPair },
+  { name: "sockets, carried by the kernel", join: splicedJoin, client: socketPair, upstream: socketPair },
   { name: "sockets, copied", client: socketPair, upstream: socketPair },
   { name: "TLS to the client", join: runtime.join, client: tls, upstream: socketPair },
   { name: "TLS to the target", join: runtime.join, client: socketPair, upstream: tls },

@@ -4,9 +4,8 @@
  * @module
  */
 import { X509Certificate } from "node:crypto";
-import { stat } from "node:fs/promises";
 import type { TlsServerConfig } from "./config/schema.ts";
-import { readText } from "./config/files.ts";
+import { readText, stampOf } from "./config/files.ts";
 import { asProxyError } from "./core/errors.ts";
 import type { Log } from "./log.ts";
 import { nameMatches } from "./protocols/tls_names.ts";
@@ -49,7 +48,7 @@ export class Certificate {
   async #look(): Promise<void> {
     const { certificate, key, clientCa } = this.#config.files!;
     const files = [certificate, key, clientCa].filter((path) => path !== undefined);
-    const stamp = await stampOf(files);
+    const stamp = (await Promise.all(files.map(stampOf))).join(", ");
     if (stamp === this.#stamp) return;
     this.#stamp = stamp;
     const [file] = files;
@@ -105,17 +104,4 @@ function namesOf(certificate: string): string[] {
   return [...(subjectAltName ?? "").matchAll(/(?:^|, )DNS:([^,\s"]+)/g)].map(([, name]) =>
     name.toLowerCase()
   );
-}
-
-/** Changes whenever one of the files does. */
-async function stampOf(files: readonly string[]): Promise<string> {
-  const stamps = files.map(async (path) => {
-    try {
-      const { mtimeMs, size, ino } = await stat(path);
-      return `${mtimeMs} ${size} ${ino}`;
-    } catch {
-      return "missing";
-    }
-  });
-  return (await Promise.all(stamps)).join(", ");
 }

@@ -50,6 +50,7 @@ Options:
   -c FILE               a configuration: .json, .jsonc, .yaml, .yml, .toml or .ts
   -L LISTENER           one more listener
   -F HOP                one more hop of the chain, in order; beside a file with routes, the chain is for -L
+  --watch               reload when the configuration, or a file that it names, changes
   --log-level LEVEL     error, warn, info (the default) or debug
   --log-format FORMAT   text (the default) or json, one line for each event on standard error
   --workers N           1 in this version

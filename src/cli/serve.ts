@@ -4,36 +4,37 @@
  * @module
  */
 import process from "node:process";
-import { configFromFlags } from "../config/load.ts";
+import { configFromFlags, type Used } from "../config/load.ts";
 import { ConfigError, formatProblem } from "../config/problems.ts";
 import type { Config, RouteConfig } from "../config/schema.ts";
 import { levels } from "../log.ts";
 import { Server } from "../server.ts";
 import { type Arguments, UsageError } from "./arguments.ts";
 import type { Command } from "./main.ts";
+import { watchFiles } from "./watch.ts";
 
 /** Serves the listeners of a file and of the flags. */
 export const serve: Command = {
   grammar: {
     operands: [],
     values: ["c", "L", "F", "log-level", "log-format", "workers"],
-    flags: ["no-splice"],
+    flags: ["watch", "no-splice"],
   },
   async run(args) {
     const { workers = "1" } = args.values;
     if (workers !== "1") {
       throw new UsageError("--workers other than 1 is not supported by this version of Hopline");
     }
-    await untilSignal(
-      load(args).then((config) => Server.start(config, { splice: !args.flags["no-splice"] })),
-      args,
-    );
+    const used: Used = { files: new Set(), variables: new Set() };
+    const splice = !args.flags["no-splice"];
+    await untilSignal(load(args, used).then((config) => Server.start(config, { splice })), args, used);
     return 0;
   },
 };
 
-async function load({ lists, values }: Arguments): Promise<Config> {
-  const config = await configFromFlags({ listeners: [...lists.L], hops: [...lists.F], file: values.c });
+async function load({ lists, values }: Arguments, used: Used): Promise<Config> {
+  const flags = { listeners: [...lists.L], hops: [...lists.F], file: values.c };
+  const config = await configFromFlags(flags, undefined, used);
   if (lists.F.length > 0 && config.routes?.some(takesFlags) === false) {
     throw new UsageError(
       'no route of the file has "via": "cli", so nothing would go by -F; give it a listener by -L',
@@ -64,7 +65,7 @@ function choice<T extends string>(
  * The first SIGINT or SIGTERM drains, a second one ends at once; SIGHUP reloads. A signal may come as soon as the log
  * says that we listen, or before.
  */
-function untilSignal(starting: Promise<Server>, args: Arguments): Promise<void> {
+function untilSignal(starting: Promise<Server>, args: Arguments, used: Used): Promise<void> {
   return new Promise((resolve, reject) => {
     let stopping = false;
     const stop = () => {
@@ -76,16 +77,21 @@ function untilSignal(starting: Promise<Server>, args: Arguments): Promise<void> 
     process.on("SIGINT", stop);
     process.on("SIGTERM", stop);
     let reloading = Promise.resolve();
-    process.on("SIGHUP", () => {
-      if (!stopping) reloading = reloading.then(async () => reload(await starting, args));
-    });
+    const again = () => {
+      if (!stopping) reloading = reloading.then(async () => reload(await starting, args, used));
+      return reloading;
+    };
+    process.on("SIGHUP", again);
+    if (args.flags.watch) starting.then(() => watchFiles(() => used.files, again), () => {});
   });
 }
 
-/** A bad configuration is refused whole: the old one stays. */
-async function reload(server: Server, args: Arguments): Promise<void> {
+/** A bad configuration is refused whole: the old one stays, and so do the files that it was made from. */
+async function reload(server: Server, args: Arguments, { files, variables }: Used): Promise<void> {
+  const used: Used = { files: new Set(), variables };
   try {
-    await server.replace(await load(args));
+    await server.replace(await load(args, used));
+    files.clear();
     server.log("info", "config.reloaded", { file: args.values.c });
   } catch (error) {
     const problems = error instanceof ConfigError
@@ -93,4 +99,5 @@ async function reload(server: Server, args: Arguments): Promise<void> {
       : [error instanceof Error ? error.message : String(error)];
     for (const message of problems) server.log("error", "config.refused", { message });
   }
+  for (const file of used.files) files.add(file);
 }

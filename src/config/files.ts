@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { quote, ValueError } from "./problems.ts";
@@ -19,10 +19,11 @@ export interface TextFile {
 /** Reads a file that a configuration names. */
 export type ReadText = (path: string) => Promise<TextFile>;
 
-/** Reads files relative to a directory; errors are {@linkcode ValueError}s that say what went wrong. */
-export function filesIn(directory: string): ReadText {
+/** Reads files relative to a directory, and notes their paths; errors are {@linkcode ValueError}s that say what went wrong. */
+export function filesIn(directory: string, paths?: Set<string>): ReadText {
   return async (given) => {
     const path = resolve(directory, given);
+    paths?.add(path);
     return { path, text: await readText(path) };
   };
 }
@@ -44,6 +45,16 @@ export async function readText(path: string): Promise<string> {
     return new TextDecoder("utf-8", { fatal: true }).decode(content);
   } catch {
     throw new ValueError(`cannot read ${quote(path)}: it is not UTF-8 text`);
+  }
+}
+
+/** What tells a file from what it was before, without reading it. */
+export async function stampOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch {
+    return "missing";
   }
 }
 

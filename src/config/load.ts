@@ -17,6 +17,14 @@ import { type Format, parseSource, type Source } from "./source.ts";
 
 export type { Environment, Flags, Format };
 
+/** What a configuration was made from, found or not. */
+export interface Used {
+  /** Absolute paths: the configuration itself, and the files that it names. */
+  readonly files: Set<string>;
+  /** Names in the environment. */
+  readonly variables: Set<string>;
+}
+
 const formats: Record<string, Format | "module"> = {
   ".json": "json",
   ".jsonc": "json",
@@ -87,10 +95,22 @@ export async function validateConfig(
  *
  * @throws ConfigError with every problem at once
  */
-export async function configFromFlags(flags: Flags, environment: Environment = variable): Promise<Config> {
+export async function configFromFlags(
+  flags: Flags,
+  environment: Environment = variable,
+  used?: Used,
+): Promise<Config> {
+  if (flags.file !== undefined) used?.files.add(resolve(flags.file));
   const source = flags.file === undefined ? inCode({}) : await readSource(flags.file);
-  const config = await check(withFlags(source, flags), directoryOf(flags.file), environment);
+  const config = await check(withFlags(source, flags), directoryOf(flags.file), environment, used);
   return withChainOfFlags(config, source, flags);
+}
+
+function noting(environment: Environment, used: Used | undefined): Environment {
+  return (name) => {
+    used?.variables.add(name);
+    return environment(name);
+  };
 }
 
 function variable(name: string): string | undefined {
@@ -147,10 +167,16 @@ function inCode(value: unknown): Source {
   return { value, locate: () => ({}), problems: [] };
 }
 
-async function check(source: Source, directory: string, environment?: Environment): Promise<Config> {
+async function check(
+  source: Source,
+  directory: string,
+  environment?: Environment,
+  used?: Used,
+): Promise<Config> {
   if (source.broken) throw new ConfigError(source.problems);
-  const { value, issues } = interpolate(source.value, environment);
-  const { data, error } = await schemaWith(filesIn(directory)).safeParseAsync(value, { error: explain });
+  const { value, issues } = interpolate(source.value, environment && noting(environment, used));
+  const read = filesIn(directory, used?.files);
+  const { data, error } = await schemaWith(read).safeParseAsync(value, { error: explain });
   // What is wrong with a string whose variable is missing is nothing new.
   const found = flatten(error?.issues ?? []).filter(({ path }) =>
     !issues.some((other) => covers(other, path))

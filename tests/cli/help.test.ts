@@ -36,7 +36,7 @@ test("--help gives an overview of every command and of the exit status", async (
 });
 
 const options: Record<string, readonly string[]> = {
-  serve: ["-c FILE", "-L LISTENER", "-F HOP", "--log-level", "--log-format", "--workers"],
+  serve: ["-c FILE", "-L LISTENER", "-F HOP", "--watch", "--log-level", "--log-format", "--workers"],
   check: ["FILE", "--json"],
   trace: ["TARGET", "-c FILE", "-F HOP", "--count", "--json", "--user", "--from", "--listener", "--protocol"],
   connect: ["TARGET", "-c FILE", "-F HOP"],

@@ -165,9 +165,10 @@ class ClientSession implements Session {
     else await this.#handle(tls.handler, BufferedConn.of(client), forward);
   }
 
-  async open(protocol: string, destination: Destination): Promise<Way> {
+  async open(protocol: string, destination: Destination, wanted?: Scope): Promise<Way> {
     this.handshake.leave();
-    return await new Tunnel(this.conn, this.client, this.service, this.house, protocol, destination).open();
+    const { conn, client, service, house } = this;
+    return await new Tunnel(conn, client, service, house, protocol, destination, wanted).open();
   }
 
   async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {

@@ -32,6 +32,8 @@ export class Tunnel implements Way {
     readonly house: House,
     readonly protocol: string,
     readonly destination: Destination,
+    /** Aborts when nobody wants to be dialled for any more. */
+    readonly wanted?: Scope,
   ) {
     this.#id = house.nextId();
   }
@@ -81,7 +83,8 @@ export class Tunnel implements Way {
 
   #notOpened(error: unknown): ProxyError {
     const failure = asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
-    this.#failed({}, failure);
+    if (failure.side === "client") this.#event("info", "tunnel.closed", { reason: failure.message });
+    else this.#failed({}, failure);
     this.#trail?.leave();
     this.#leave();
     return failure;
@@ -111,10 +114,13 @@ export class Tunnel implements Way {
     const { stopping, outgoing } = this.house;
     const trail = this.#trail = this.#routed!.chooses ? new Trail() : undefined;
     const scope = new Scope(stopping, null, { outgoing, client: this.#named(), trail });
+    const wanted = this.wanted && new Scope(this.wanted, scope);
     try {
+      scope.throwIfAborted();
       return await this.#reach(this.#routed!, scope);
     } finally {
       scope.leave();
+      wanted?.leave();
     }
   }
 

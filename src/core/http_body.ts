@@ -2,16 +2,18 @@
  * Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): how long they are, read strictly, and framed anew.
  *
  * There is one reading of every message. Whatever another parser might take differently is refused: Content-Length
- * beside Transfer-Encoding, any coding but one `chunked`, lengths that are not plain decimals, line ends within a
+ * beside Transfer-Encoding, `chunked` anywhere but at the end, lengths that are not plain decimals, line ends within a
  * chunk that are not CRLF. Bodies stream: a piece is read when the one before it has been written.
  *
  * @module
  */
+import { concat } from "./bytes.ts";
 import type { BufferedConn } from "./conn.ts";
 import { ProxyError, type Side } from "./errors.ts";
 import {
   type Field,
   fieldValues,
+  formatTrailers,
   fromLatin1,
   headEnd,
   HeadError,
@@ -25,10 +27,15 @@ import {
 export type Framing =
   | { readonly kind: "none" }
   | { readonly kind: "length"; readonly length: number }
-  | { readonly kind: "chunked" }
+  | {
+    readonly kind: "chunked"; /** What else was done to the body, in that order. */
+    readonly codings?: string;
+  }
   | { readonly kind: "close" };
 
 const none: Framing = { kind: "none" };
+/** The codings of RFC 9112 section 7.2: what is done to a body before it is cut into chunks. */
+const compressions = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
 
 /**
  * The framing of a request.
@@ -49,6 +56,10 @@ export function requestFraming({ minor, fields }: RequestHead): Framing {
 export function responseFraming({ minor, status, fields }: ResponseHead, method: string): Framing {
   // What a response without a body declares has to be sound all the same: the next parser may believe it.
   const framing = declared(minor, fields);
+  // A server may compress like this only for those who said that they take it (TE), and that goes no further than us.
+  if (framing?.kind === "chunked" && framing.codings) {
+    throw new HeadError("a Transfer-Encoding other than chunked");
+  }
   const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
   return bodiless ? none : framing ?? { kind: "close" };
 }
@@ -62,8 +73,11 @@ function declared(minor: number, fields: readonly Field[]): Framing | undefined 
     const codings = encodings.join(",").split(",").map((coding) => trimmed(coding).toLowerCase());
     if (codings.at(-1) !== "chunked") throw new HeadError("a Transfer-Encoding that does not end in chunked");
     if (codings.indexOf("chunked") < codings.length - 1) throw new HeadError("chunked more than once");
-    if (codings.length > 1) throw new HeadError("a Transfer-Encoding other than chunked", 501);
-    return { kind: "chunked" };
+    const others = codings.slice(0, -1);
+    if (others.some((coding) => !compressions.includes(coding))) {
+      throw new HeadError("a Transfer-Encoding that is not known", 501);
+    }
+    return others.length === 0 ? { kind: "chunked" } : { kind: "chunked", codings: others.join(", ") };
   }
   if (lengths.length === 0) return undefined;
   const length = /^[0-9]+$/.test(lengths[0]) ? Number(lengths[0]) : NaN;
@@ -74,7 +88,9 @@ function declared(minor: number, fields: readonly Field[]): Framing | undefined 
 
 /** The field that announces a framing, if one does. */
 export function framingFields(framing: Framing): Field[] {
-  if (framing.kind === "chunked") return [["Transfer-Encoding", "chunked"]];
+  if (framing.kind === "chunked") {
+    return [["Transfer-Encoding", framing.codings ? `${framing.codings}, chunked` : "chunked"]];
+  }
   return framing.kind === "length" ? [["Content-Length", String(framing.length)]] : [];
 }
 
@@ -190,6 +206,11 @@ export function chunk(content: Uint8Array): Uint8Array {
   whole.set(content, size.length);
   whole.set([13, 10], size.length + content.length);
   return whole;
+}
+
+/** What ends a body in chunks. @throws HeadError */
+export function lastChunk(trailers: readonly Field[]): Uint8Array {
+  return concat(ascii.encode("0\r\n"), formatTrailers(trailers));
 }
 
 const ascii = new TextEncoder();

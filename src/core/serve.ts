@@ -47,8 +47,12 @@ export interface Session {
   readonly stopping: AbortSignal;
   /** Tell servers whom a request is forwarded for (RFC 7239). */
   readonly forwarded: boolean;
-  /** Dials a target for the client. @throws ProxyError, which has been logged */
-  open(protocol: string, destination: Destination): Promise<Way>;
+  /**
+   * Dials a target for the client, unless `wanted` aborts meanwhile.
+   *
+   * @throws ProxyError, which has been logged
+   */
+  open(protocol: string, destination: Destination, wanted?: Scope): Promise<Way>;
   /** Logs a request that was refused before anything was opened for it. */
   refused(error: ProxyError): void;
   /** Opens a way, answers in the client's protocol, and relays. */

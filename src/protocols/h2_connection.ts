@@ -40,7 +40,7 @@ export interface ConnectionOptions {
   readonly maxHeader: number;
   /** The most streams at a time that the peer may open. */
   readonly maxStreams: number;
-  /** A header block has come: of a new stream at a server, of an answer at a client. `null`: it was too large. */
+  /** A header block has come: of a request or its trailers at a server, of an answer at a client. `null`: too large. */
   headers(stream: H2Stream, fields: Field[] | null, end: boolean): void;
   /** A stream has come or gone, or the connection takes no more: there may be something to decide. */
   changed(): void;
@@ -134,13 +134,6 @@ export class H2Connection implements Carrier {
     return stream;
   }
 
-  /** Sends the head of an answer. */
-  respond(stream: H2Stream, fields: readonly Field[]): void {
-    stream.answered = true;
-    this.#incoming.budget.earn(Cost.reset);
-    if (this.streams.has(stream.id)) this.send(headersFrames(stream.id, fields, false));
-  }
-
   /** Resolves when the peer has answered a PING. */
   ping(): Promise<void> {
     return new Promise((resolve) => {
@@ -194,6 +187,11 @@ export class H2Connection implements Carrier {
 
   credit(stream: H2Stream, n: number): void {
     if (this.streams.has(stream.id)) this.send(words(Type.WINDOW_UPDATE, stream.id, n));
+  }
+
+  answering(stream: H2Stream): void {
+    stream.answered = true;
+    this.#incoming.budget.earn(Cost.reset);
   }
 
   gone(stream: H2Stream): void {

@@ -95,6 +95,13 @@ export class Incoming {
     if (stream.peerEnded) {
       return this.connection.misused(stream, Code.STREAM_CLOSED, "data behind END_STREAM");
     }
+    if (!stream.fits(data.length, ending)) {
+      return this.connection.misused(
+        stream,
+        Code.PROTOCOL_ERROR,
+        "a body of another length than was declared",
+      );
+    }
     if (data.length > 0) this.budget.earn(1);
     else if (!ending) this.budget.spend(Cost.idleFrame, "empty DATA frames");
     stream.deliver(data, payload.length);
@@ -119,7 +126,8 @@ export class Incoming {
     }
     this.#checkOpened(id, "HEADERS");
     if (stream === undefined) return;
-    if (stream.peerEnded || this.options.role === "server") {
+    const trailers = stream.body !== null && end && stream.fits(0, end);
+    if (stream.peerEnded || this.options.role === "server" && !trailers) {
       return this.connection.misused(stream, Code.PROTOCOL_ERROR, "HEADERS where only DATA belongs");
     }
     this.options.headers(stream, fields, end);

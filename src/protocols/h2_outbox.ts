@@ -23,6 +23,8 @@ export interface Sender {
   sendWindow: number;
   /** Data to send; it is the outbox's until {@linkcode sent} says that all of it has gone. */
   readonly outgoing: Uint8Array;
+  /** These are frames, which no window holds up, instead of data. */
+  readonly framed: boolean;
   /** The data is the last. */
   readonly finishing: boolean;
   /** Takes `n` bytes off the front; with `end`, END_STREAM goes out behind them. */
@@ -116,7 +118,10 @@ export class Outbox {
   #batch(): { bytes: Uint8Array; senders: Set<Sender> } | null {
     const control = this.#control;
     const frames = this.#turns();
-    const length = frames.reduce((sum, { data }) => sum + frameHeader + data.length, this.#controlBytes);
+    const length = frames.reduce(
+      (sum, { data, header }) => sum + header + data.length,
+      this.#controlBytes,
+    );
     if (length === 0) return null;
     const bytes = new Uint8Array(length);
     let at = 0;
@@ -126,10 +131,10 @@ export class Outbox {
     }
     this.#control = [];
     this.#controlBytes = 0;
-    for (const { sender, data, end } of frames) {
-      writeHeader(bytes, at, data.length, Type.DATA, end ? Flag.END_STREAM : 0, sender.id);
-      bytes.set(data, at + frameHeader);
-      at += frameHeader + data.length;
+    for (const { sender, header, data, end } of frames) {
+      if (header > 0) writeHeader(bytes, at, data.length, Type.DATA, end ? Flag.END_STREAM : 0, sender.id);
+      bytes.set(data, at + header);
+      at += header + data.length;
     }
     this.#count += frames.length;
     const senders = new Set(frames.map(({ sender }) => sender));
@@ -137,21 +142,28 @@ export class Outbox {
   }
 
   /** Deals frames to the streams in turn; whoever has more, and may send it, is in the next batch again. */
-  #turns(): DataFrame[] {
-    const frames: DataFrame[] = [];
+  #turns(): Outgoing[] {
+    const frames: Outgoing[] = [];
     let total = 0;
     for (const sender of this.#ready) {
       if (total >= batchBytes) break;
       const rest = sender.outgoing.length;
+      if (sender.framed && rest > 0) {
+        this.#ready.delete(sender);
+        frames.push({ sender, header: 0, data: sender.outgoing, end: sender.finishing });
+        total += rest;
+        sender.took(rest, sender.finishing);
+        continue;
+      }
       const n = Math.min(rest, maxFrame, Math.max(0, sender.sendWindow), this.#window);
       // Where the connection's window is empty, the stream keeps its turn.
-      if (n === 0 && rest > 0 && sender.sendWindow > 0) break;
+      if (n === 0 && rest > 0 && sender.sendWindow > 0) continue;
       this.#ready.delete(sender);
       const end = sender.finishing && n === rest;
       if (n === 0 && !end) continue; // the stream's own window is empty: what opens it makes the stream ready
       sender.sendWindow -= n;
       this.#window -= n;
-      frames.push({ sender, data: sender.outgoing.subarray(0, n), end });
+      frames.push({ sender, header: frameHeader, data: sender.outgoing.subarray(0, n), end });
       total += n;
       sender.took(n, end);
       // To the end of the set, which this loop has yet to come to: a lonely stream fills the batch by itself.
@@ -161,8 +173,10 @@ export class Outbox {
   }
 }
 
-interface DataFrame {
+interface Outgoing {
   readonly sender: Sender;
+  /** The length of the header that the data has yet to get. */
+  readonly header: number;
   readonly data: Uint8Array;
   readonly end: boolean;
 }

@@ -1,24 +1,30 @@
 /**
- * HTTP/2 on a listener (RFC 9113 section 8.5): every CONNECT stream is a tunnel of its own.
+ * HTTP/2 on a listener: every CONNECT stream is a tunnel of its own (RFC 9113 section 8.5), every other a request that
+ * is forwarded as one of HTTP/1 is.
  *
  * A request that breaks HTTP/2's rules gets RST_STREAM; one that can't be served gets an answer with words. Neither
  * harms its siblings on the connection.
  *
  * @module
  */
+import { parseEndpoint } from "../core/address.ts";
 import { concat } from "../core/bytes.ts";
-import type { BufferedConn } from "../core/conn.ts";
-import { AddressError, parseEndpoint } from "../core/address.ts";
-import { type ErrorCode, ProxyError } from "../core/errors.ts";
+import type { BufferedConn, Endpoint } from "../core/conn.ts";
+import { asProxyError, type ErrorCode, ProxyError } from "../core/errors.ts";
 import { interrupted } from "../core/handshake.ts";
+import { type Framing, requestFraming } from "../core/http_body.ts";
 import type { Field } from "../core/http_head.ts";
-import type { Destination, Handler, Inbound, Session, Verdict, Way } from "../core/serve.ts";
+import { Scope } from "../core/scope.ts";
+import type { Handler, Inbound, Session, Verdict, Way } from "../core/serve.ts";
 import { H2Connection } from "./h2_connection.ts";
+import { H2Downstream } from "./h2_downstream.ts";
 import { Code, ConnectionError, goawayFrame, preface, settingsFrame } from "./h2_frames.ts";
-import { parseRequest, type Request } from "./h2_request.ts";
-import type { H2Stream } from "./h2_stream.ts";
-import { contentType, explain, explainFailure, type Explanation } from "./http_answers.ts";
+import { malformedTrailers, parseRequest, type Request } from "./h2_request.ts";
+import type { Body, H2Stream } from "./h2_stream.ts";
+import { explainFailure, type Wrong, wrong } from "./http_answers.ts";
 import { admission } from "./http_credentials.ts";
+import { serveRequest } from "./http_forward.ts";
+import { Pool } from "./http_pool.ts";
 
 /** Limits of one client's connection. */
 export interface H2ServerOptions {
@@ -40,17 +46,20 @@ export function h2Handler(options: H2ServerOptions = defaults): Handler {
 class Client {
   readonly #connection: H2Connection;
   readonly #serving = new Set<Promise<void>>();
+  readonly #pool = new Pool();
+  readonly #patience: number;
   #asked = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(conn: BufferedConn, readonly session: Session, readonly options: H2ServerOptions) {
     const { maxStreams, window } = options;
+    this.#patience = session.timeouts.handshake;
     this.#connection = new H2Connection(conn, {
       role: "server",
       window,
       maxHeader: session.maxBytes,
       maxStreams,
-      headers: (stream, fields) => this.#request(stream, fields),
+      headers: (stream, fields, end) => this.#fields(stream, fields, end),
       changed: () => this.#rest(),
     });
   }
@@ -74,6 +83,7 @@ class Client {
     }
     const failure = await connection.run();
     await Promise.all(this.#serving);
+    this.#pool.close();
     clearTimeout(this.#idle);
     for (const [signal, act] of watches) signal.removeEventListener("abort", act);
     if (late !== undefined) throw late;
@@ -90,75 +100,94 @@ class Client {
     else this.#idle = setTimeout(() => connection.close(), this.options.idle);
   }
 
-  #request(stream: H2Stream, fields: Field[] | null): void {
-    if (fields === null) return void this.#refuse(stream, 431, "the header fields are too large", "protocol");
+  #fields(stream: H2Stream, fields: Field[] | null, end: boolean): void {
+    if (stream.body !== null) return this.#trailers(stream, stream.body, fields);
+    if (fields === null) {
+      const { error, reply } = wrong(431, "the header fields are too large", "protocol");
+      this.session.refused(error);
+      return void new H2Downstream(stream, "", this.#patience).answer(reply);
+    }
     const request = parseRequest(fields);
-    if (typeof request === "string") {
-      this.#connection.misused(stream, Code.PROTOCOL_ERROR, request);
-      return;
+    const framing = typeof request === "string" ? request : framingOf(request, end);
+    if (typeof request === "string" || typeof framing === "string") {
+      return this.#connection.misused(stream, Code.PROTOCOL_ERROR, String(framing));
     }
     this.#asked = true;
     if (this.#serving.size >= this.options.maxStreams) {
-      this.#connection.misused(stream, Code.REFUSED_STREAM, "more streams than were allowed");
-      return;
+      return this.#connection.misused(stream, Code.REFUSED_STREAM, "more streams than were allowed");
     }
-    const serving = this.#serve(stream, request).catch(() => stream.abort());
+    const serving = this.#serve(stream, request, framing).catch(() => stream.abort());
     this.#serving.add(serving);
     serving.finally(() => this.#serving.delete(serving));
   }
 
-  async #serve(stream: H2Stream, request: Request): Promise<void> {
-    const admitted = admission(this.session.gate, request.fields);
-    if (!admitted.admitted) return this.#refuse(stream, 407, admitted.why, "auth", admitted.who);
-    if (request.kind === "forward") return this.#refuse(stream, ...notForwarded(request));
-    try {
-      await this.#tunnel(stream, { target: parseEndpoint(request.authority), user: admitted.user });
-    } catch (error) {
-      if (!(error instanceof AddressError)) throw error;
-      await this.#refuse(stream, 400, `CONNECT wants host:port: ${error.message}`, "address");
-    }
+  #trailers(stream: H2Stream, body: Body, fields: Field[] | null): void {
+    const why = fields === null ? "trailers that are too large" : malformedTrailers(fields);
+    if (why !== undefined) return this.#connection.misused(stream, Code.PROTOCOL_ERROR, why);
+    body.trailers = fields!;
   }
 
-  async #tunnel(stream: H2Stream, destination: Destination): Promise<void> {
+  async #serve(stream: H2Stream, { method, target, fields }: Request, framing: Framing): Promise<void> {
+    const client = new H2Downstream(stream, method, this.#patience);
+    if (method === "CONNECT") return await this.#connect(stream, client, target, fields);
+    if (framing.kind !== "none") {
+      stream.body = { due: framing.kind === "length" ? framing.length : undefined, trailers: [] };
+    }
+    const request = { head: { method, target, minor: 1, fields }, version: "2", framing };
+    await serveRequest(client, request, this.session, this.#pool);
+  }
+
+  async #connect(
+    stream: H2Stream,
+    client: H2Downstream,
+    authority: string,
+    fields: readonly Field[],
+  ): Promise<void> {
+    const { session } = this;
+    const refuse = ({ error, reply }: Wrong) => {
+      session.refused(error);
+      return client.answer(reply);
+    };
+    const admitted = admission(session.gate, fields);
+    if (!admitted.admitted) return await refuse(wrong(407, admitted.why, "auth", admitted.who));
+    let target: Endpoint;
+    try {
+      target = parseEndpoint(authority);
+    } catch (error) {
+      return await refuse(wrong(400, `CONNECT wants host:port: ${(error as Error).message}`, "address"));
+    }
+    const dialing = new Scope();
+    stream.lost = (error) => {
+      dialing.abort(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
+    };
     let way: Way;
     try {
-      way = await this.session.open("h2", destination);
+      way = await session.open("h2", { target, user: admitted.user }, dialing);
     } catch (failure) {
-      return await this.#answer(stream, explainFailure(failure as ProxyError));
+      return await client.answer(explainFailure(failure as ProxyError));
     }
+    stream.lost = null;
     // Should the stream be gone, the relay finds out.
-    this.#connection.respond(stream, [[":status", "200"]]);
+    await stream.sendFields([[":status", "200"]], false).catch(() => {});
     await way.relay(stream);
-  }
-
-  #refuse(stream: H2Stream, status: number, why: string, code: ErrorCode, logged = ""): Promise<void> {
-    this.session.refused(client(code, why + logged));
-    return this.#answer(stream, explain(status, code === "auth" ? undefined : "http_request_error", why));
-  }
-
-  async #answer(stream: H2Stream, { status, fields, body }: Explanation): Promise<void> {
-    this.#connection.respond(stream, [
-      [":status", String(status)],
-      ["content-type", contentType],
-      ["content-length", String(body.length)],
-      ...fields.map(([name, value]) => [name.toLowerCase(), value] as const),
-    ]);
-    try {
-      await stream.write(body);
-    } catch {
-      return; // nobody waits for it
-    }
-    stream.close();
   }
 }
 
-/** The seam for plain requests, which a forward proxy will serve. */
-function notForwarded({ method }: Request): [status: number, why: string, code: ErrorCode] {
-  return [501, `${method} over HTTP/2 is not supported by this version; use CONNECT`, "unsupported"];
+/** How the body of a request ends: with END_STREAM, and where a length is declared, at that. @returns or what is wrong */
+function framingOf({ method, fields }: Request, end: boolean): Framing | string {
+  if (method === "CONNECT") return { kind: "none" };
+  try {
+    const declared = requestFraming({ method, target: "", minor: 1, fields });
+    if (!end) return declared.kind === "length" ? declared : { kind: "chunked" };
+    const nothing = declared.kind === "none" || declared.kind === "length" && declared.length === 0;
+    return nothing ? declared : "a body of another length than was declared";
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function client(code: ErrorCode, message: string): ProxyError {
-  return new ProxyError(message, { code, side: "client", stage: code === "auth" ? "auth" : "request" });
+  return new ProxyError(message, { code, side: "client", stage: "request" });
 }
 
 /** As far as no other protocol begins: the preface's first line. */

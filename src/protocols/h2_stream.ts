@@ -6,7 +6,7 @@
  */
 import type { Conn, Endpoint } from "../core/conn.ts";
 import type { Field } from "../core/http_head.ts";
-import { Code, ConnectionError, mostWindow } from "./h2_frames.ts";
+import { Code, ConnectionError, headersFrames, mostWindow } from "./h2_frames.ts";
 import type { Outbox, Sender } from "./h2_outbox.ts";
 
 /** What a stream needs of its connection. */
@@ -21,6 +21,8 @@ export interface Carrier {
   reset(stream: H2Stream, code: number): void;
   /** Lets the peer send `n` bytes more on a stream. */
   credit(stream: H2Stream, n: number): void;
+  /** The stream gets its first fields from us, which are an answer. */
+  answering(stream: H2Stream): void;
   /** The stream has ended both ways, or was reset. */
   gone(stream: H2Stream): void;
 }
@@ -28,6 +30,13 @@ export interface Carrier {
 const nothing = new Uint8Array(0);
 /** How long a stream that we close may take to send what it still holds. */
 const lingerMs = 5000;
+
+/** The body of a request. */
+export interface Body {
+  /** How much is to come; without a length, anything may. */
+  due: number | undefined;
+  trailers: readonly Field[];
+}
 
 interface Waiting<T> {
   resolve(value: T): void;
@@ -41,6 +50,11 @@ export class H2Stream implements Conn, Sender {
   /** How much the peer may still send. */
   receiveWindow: number;
   outgoing: Uint8Array = nothing;
+  framed = false;
+  /** Is told when the stream has been cut, by whomever. */
+  lost: ((error: unknown) => void) | null = null;
+  /** At a server: what is to come of a request's body. A tunnel has none, and no trailers. */
+  body: Body | null = null;
   /** The head of the answer has gone out, or come in. */
   answered = false;
   /** At a client: the fields of the answer. */
@@ -103,6 +117,13 @@ export class H2Stream implements Conn, Sender {
     if (data.length > 0) this.#store(data);
   }
 
+  /** Whether so much may come now of a body whose length was declared (section 8.1.1). */
+  fits(length: number, last: boolean): boolean {
+    if (this.body?.due === undefined) return true;
+    this.body.due -= length;
+    return last ? this.body.due === 0 : this.body.due >= 0;
+  }
+
   /** The peer's END_STREAM. */
   end(): void {
     this.#peerEnded = true;
@@ -124,6 +145,7 @@ export class H2Stream implements Conn, Sender {
     this.#finishWaiting?.reject(error);
     this.#reading = this.#writing = this.#finishWaiting = null;
     this.carrier.gone(this);
+    this.lost?.(error);
   }
 
   /** The peer takes `n` bytes more (or, after a change of its settings, fewer); `false` when that is too many. */
@@ -163,11 +185,28 @@ export class H2Stream implements Conn, Sender {
   }
 
   write(p: Uint8Array): Promise<void> {
+    return p.length === 0 && !this.#failed ? Promise.resolve() : this.#send(p, false);
+  }
+
+  /** Sends fields, in their turn; with `last` the stream ends behind them. Resolves to their size when they have gone. */
+  async sendFields(fields: readonly Field[], last: boolean): Promise<number> {
+    if (!this.answered) this.carrier.answering(this);
+    const frames = headersFrames(this.id, fields, last);
+    const sent = this.#send(frames, true);
+    if (last && !this.#failed) {
+      this.finishing = true;
+      this.#finish = sent;
+    }
+    await sent;
+    return frames.length;
+  }
+
+  #send(bytes: Uint8Array, framed: boolean): Promise<void> {
     if (this.#failed) return Promise.reject(this.#error);
     if (this.finishing) return Promise.reject(new Error("the stream has been ended"));
-    if (p.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.outgoing = p;
+      this.outgoing = bytes;
+      this.framed = framed;
       this.#writing = { resolve, reject };
       this.carrier.outbox.ready(this);
     });
@@ -189,16 +228,17 @@ export class H2Stream implements Conn, Sender {
     this.closeWrite().catch(() => {}).finally(() => {
       clearTimeout(timer);
       // Nobody reads what the peer may still have to say.
-      if (!this.#peerEnded) this.#cut(this.carrier.resetCodes.closed);
+      if (!this.#peerEnded) this.cut(this.carrier.resetCodes.closed);
     });
   }
 
   abort(): void {
-    if (!this.#finished || !this.#peerEnded) this.#cut(this.carrier.resetCodes.aborted);
+    this.cut(this.carrier.resetCodes.aborted);
   }
 
-  #cut(code: number): void {
-    if (this.#failed) return;
+  /** Resets it, unless it has ended both ways. */
+  cut(code: number): void {
+    if (this.#failed || this.#finished && this.#peerEnded) return;
     this.carrier.reset(this, code);
     this.fail(new Error("the stream is closed"));
   }

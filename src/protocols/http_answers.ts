@@ -4,7 +4,7 @@
  * @module
  */
 import { concat } from "../core/bytes.ts";
-import type { ErrorCode, ProxyError } from "../core/errors.ts";
+import { type ErrorCode, ProxyError } from "../core/errors.ts";
 import { type Field, fieldValues, formatHead, type ResponseHead } from "../core/http_head.ts";
 import { masked } from "./http_challenges.ts";
 
@@ -28,10 +28,12 @@ const ANSWER = {
 } as const satisfies Record<ErrorCode, readonly [number, string]>;
 
 const REASON: Record<number, string> = {
+  200: "OK",
   400: "Bad Request",
   403: "Forbidden",
   405: "Method Not Allowed",
   407: "Proxy Authentication Required",
+  408: "Request Timeout",
   414: "URI Too Long",
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
@@ -84,69 +86,84 @@ export function meaningOf(
 }
 
 /** The status that a failure is answered with. */
-export function statusOf({ code }: ProxyError): number {
-  return ANSWER[code][0];
+export function statusOf({ code, side }: ProxyError): number {
+  if (side !== "client") return ANSWER[code][0];
+  // Whatever else it did wrong, it has been named where it was found.
+  return code === "timeout" ? 408 : 400;
 }
 
-/** What the bodies of our answers are. */
-export const contentType = "text/plain; charset=utf-8";
-
-/** An error response, before it is written in any version of HTTP. */
-export interface Explanation {
+/** A response in our own words, before it is written in any version of HTTP. */
+export interface Reply {
   readonly status: number;
-  /** Without those that describe the body or the connection. */
+  /** Without those that describe the body, or say how the connection goes on. */
   readonly fields: readonly Field[];
+  /** The value of Content-Type, where there is a body. */
+  readonly type?: string;
   readonly body: Uint8Array;
 }
 
 /** The answer to a tunnel or request that failed: it names the hop, the stage and the cause. */
-export function explainFailure(error: ProxyError, status = statusOf(error)): Explanation {
-  const { code, hop, label, stage, message } = error;
+export function explainFailure(error: ProxyError): Reply {
+  const { code, hop, label, stage, side, message } = error;
   const place = hop === undefined || hop === 0 ? stage : `hop ${hop}, ${label}, ${stage}`;
-  return explain(status, ANSWER[code][1], `${place}: ${message}`);
+  const type = side === "client" ? "http_request_error" : ANSWER[code][1];
+  return explain(statusOf(error), type, `${place}: ${message}`);
 }
 
 /** An error response that says `message` to a person, and `error` (RFC 9209) to a program. */
-export function explain(status: number, error: string | undefined, message: string): Explanation {
-  const fields: Field[] = [];
+export function explain(status: number, error: string | undefined, message: string): Reply {
+  const kind = error === undefined ? "" : `; error=${error}`;
+  const fields: Field[] = [
+    ["Proxy-Status", `hopline${kind}; details=${structuredString(message)}`],
+  ];
   if (status === 407) fields.push(["Proxy-Authenticate", 'Basic realm="hopline", charset="UTF-8"']);
   if (status === 405) fields.push(["Allow", "CONNECT"]);
-  const kind = error === undefined ? "" : `; error=${error}`;
-  fields.push(["Proxy-Status", `hopline${kind}; details=${structuredString(message)}`]);
-  return { status, fields, body: new TextEncoder().encode(`${message}\n`) };
+  return {
+    status,
+    fields,
+    type: "text/plain; charset=utf-8",
+    body: new TextEncoder().encode(`${message}\n`),
+  };
 }
 
-/** How an answer ends. */
-export interface AnswerOptions {
+/** What a client did wrong: for the log, and in the answer to it. */
+export interface Wrong {
+  readonly error: ProxyError;
+  readonly reply: Reply;
+}
+
+/** Both tellings of what a client did wrong; `logged` goes behind the message in the log. */
+export function wrong(status: number, message: string, code: ErrorCode, logged = ""): Wrong {
+  const type = code === "auth" ? undefined : code === "loop" ? "proxy_loop_detected" : "http_request_error";
+  const stage = code === "auth" ? "auth" : "request";
+  return {
+    error: new ProxyError(message + logged, { code, side: "client", stage }),
+    reply: explain(status, type, message),
+  };
+}
+
+/** The fields that describe a reply's body. */
+export function bodyFields({ type, body }: Reply): Field[] {
+  const length = ["Content-Length", String(body.length)] as const;
+  return type === undefined ? [length] : [["Content-Type", type], length];
+}
+
+/** How a reply ends in HTTP/1.1. */
+export interface ReplyOptions {
   /** The connection is good for another request. */
   readonly keep?: boolean;
   /** It answers HEAD: what would be the body is left out. */
   readonly headOnly?: boolean;
 }
 
-/** {@linkcode explainFailure} in HTTP/1.1. */
-export function refusedAnswer(error: ProxyError, options?: AnswerOptions, status?: number): Uint8Array {
-  return inHttp1(explainFailure(error, status), options);
-}
-
-/** {@linkcode explain} in HTTP/1.1. */
-export function answer(
-  status: number,
-  error: string | undefined,
-  message: string,
-  options?: AnswerOptions,
+/** A whole reply in HTTP/1.1; the connection ends behind it, unless it is to be kept. */
+export function inHttp1(
+  reply: Reply,
+  { keep = false, headOnly = false }: ReplyOptions = {},
 ): Uint8Array {
-  return inHttp1(explain(status, error, message), options);
-}
-
-/** A whole error response; the connection ends behind it, unless it is to be kept. */
-function inHttp1(
-  { status, fields, body }: Explanation,
-  { keep = false, headOnly = false }: AnswerOptions = {},
-): Uint8Array {
+  const { status, fields, body } = reply;
   const head = formatHead(`HTTP/1.1 ${status} ${REASON[status]}`, [
-    ["Content-Type", contentType],
-    ["Content-Length", String(body.length)],
+    ...bodyFields(reply),
     ...keep ? [] : [["Connection", "close"] as const],
     ...fields,
   ]);

@@ -10,7 +10,7 @@
 import { checkTarget, formatEndpoint, parseEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import { type ErrorCode, ProxyError } from "../core/errors.ts";
-import { type Handshake, read, TooLong, until, write } from "../core/handshake.ts";
+import { type Find, type Handshake, read, TooLong, until, write } from "../core/handshake.ts";
 import {
   type Field,
   fieldValues,
@@ -23,7 +23,7 @@ import {
   type ResponseHead,
 } from "../core/http_head.ts";
 import type { Gate, TunnelRequest } from "../core/serve.ts";
-import { answer, meaningOf, refusedAnswer } from "./http_answers.ts";
+import { explain, explainFailure, inHttp1, meaningOf, type Wrong, wrong } from "./http_answers.ts";
 import { anonymous, type Authenticator, type Challenge, parseChallenges } from "./http_challenges.ts";
 import { admission } from "./http_credentials.ts";
 
@@ -115,16 +115,23 @@ function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = 
 
 /** Reads the head of the next request; one that is malformed is answered and refused. */
 export function* readRequest(): Handshake<RequestHead> {
+  let line = false;
+  const end: Find = (head, from) => {
+    line ||= head.indexOf(10, emptyLines(head)) >= 0;
+    return headEnd(head, from);
+  };
   try {
     for (;;) {
-      const head = yield* until(headEnd, maxHead, "the request's head");
+      const head = yield* until(end, maxHead, "the request's head");
       const rest = head.subarray(emptyLines(head));
       if (rest.length > 0) return parseRequestHead(rest);
     }
   } catch (error) {
-    if (error instanceof TooLong) yield* write(answer(431, "http_request_error", error.message));
+    if (error instanceof TooLong) {
+      yield* write(inHttp1(explain(line ? 431 : 414, "http_request_error", error.message)));
+    }
     if (!(error instanceof HeadError)) throw error;
-    throw yield* refuse(error.status, error.message, "protocol");
+    throw yield* refuse(wrong(error.status, error.message, "protocol"));
   }
 }
 
@@ -141,26 +148,22 @@ export function* accept({ target, fields }: RequestHead, gate: Gate): Handshake<
   try {
     endpoint = parseEndpoint(target);
   } catch (error) {
-    throw yield* refuse(400, `CONNECT wants host:port: ${(error as Error).message}`, "address");
+    throw yield* refuse(wrong(400, `CONNECT wants host:port: ${(error as Error).message}`, "address"));
   }
   if (fields.some(([name]) => name === "content-length" || name === "transfer-encoding")) {
-    throw yield* refuse(400, "CONNECT has no body", "protocol");
+    throw yield* refuse(wrong(400, "CONNECT has no body", "protocol"));
   }
   const admitted = admission(gate, fields);
-  if (!admitted.admitted) throw yield* refuse(407, admitted.why, "auth", admitted.who);
+  if (!admitted.admitted) throw yield* refuse(wrong(407, admitted.why, "auth", admitted.who));
   return {
     target: endpoint,
     user: admitted.user,
     accepted: () => formatHead("HTTP/1.1 200 Connection established", []),
-    refused: (error) => refusedAnswer(error),
+    refused: (error) => inHttp1(explainFailure(error)),
   };
 }
 
-function* refuse(status: number, message: string, code: ErrorCode, logged = ""): Handshake<ProxyError> {
-  yield* write(answer(status, code === "auth" ? undefined : "http_request_error", message));
-  return new ProxyError(message + logged, {
-    code,
-    side: "client",
-    stage: code === "auth" ? "auth" : "request",
-  });
+function* refuse({ error, reply }: Wrong): Handshake<ProxyError> {
+  yield* write(inHttp1(reply));
+  return error;
 }

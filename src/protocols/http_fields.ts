@@ -81,9 +81,9 @@ export function upgradesToWebSocket(fields: readonly Field[]): boolean {
 /** Our name in Via: random, so that a request which carries it has been here before. */
 const pseudonym = `hopline-${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`;
 
-/** Our entry in Via, for a message that came in this minor version. */
-export function via(minor: number): Field {
-  return ["Via", `1.${minor} ${pseudonym}`];
+/** Our entry in Via, for a message that came in this version. */
+export function via(version: string): Field {
+  return ["Via", `${version} ${pseudonym}`];
 }
 
 /** Whether a message has been here before. */

@@ -4,26 +4,17 @@
  *
  * @module
  */
-import { concat } from "../core/bytes.ts";
 import type { BufferedConn, Context } from "../core/conn.ts";
 import { deadline, drive } from "../core/handshake.ts";
-import { formatHead, HeadError, type RequestHead } from "../core/http_head.ts";
+import { HeadError, type RequestHead } from "../core/http_head.ts";
 import { linger } from "../core/linger.ts";
 import type { Inbound, Session, Verdict } from "../core/serve.ts";
-import { answer, type AnswerOptions } from "./http_answers.ts";
+import { explain, inHttp1, wrong } from "./http_answers.ts";
 import { accept, emptyLines, readRequest } from "./http_connect.ts";
-import { admission } from "./http_credentials.ts";
-import { forward } from "./http_exchange.ts";
+import { Http1Downstream } from "./http_downstream.ts";
+import { serveRequest } from "./http_forward.ts";
 import { Pool } from "./http_pool.ts";
-import { reply, wrong } from "./http_refusal.ts";
-import {
-  type Destination,
-  destinationOf,
-  maxForwards,
-  parseRequest,
-  Refusal,
-  type Request,
-} from "./http_request.ts";
+import { parseRequest, type Request } from "./http_request.ts";
 
 /** How long a connection may be silent between two requests, at most. */
 const longestPause = 60_000;
@@ -66,9 +57,10 @@ class Client {
       return false;
     }
     arrived();
-    const again = await this.#plain(await this.#parse(head));
-    if (!again) await linger(conn);
-    return again;
+    const client = new Http1Downstream(conn, await this.#parse(head), session);
+    this.#known = await serveRequest(client, client.request, session, this.pool) || this.#known;
+    if (!client.again) await linger(conn);
+    return client.again;
   }
 
   /** Waits for the next request's first byte; `false` when there will be none. */
@@ -96,70 +88,11 @@ class Client {
       return parseRequest(head);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      const { error: failure, words } = wrong(error.status, error.message, "protocol");
-      await this.conn.write(words());
+      const { error: failure, reply } = wrong(error.status, error.message, "protocol");
+      await this.conn.write(inHttp1(reply));
       throw failure;
     }
   }
-
-  async #plain(request: Request): Promise<boolean> {
-    const { conn, session } = this;
-    const { head } = request;
-    const admitted = admission(session.gate, head.fields);
-    if (!admitted.admitted) {
-      session.refused(wrong(407, admitted.why + admitted.who, "auth").error);
-      return await reply(conn, request, session, wrong(407, admitted.why, "auth").words);
-    }
-    this.#known = true;
-    let place: Destination;
-    try {
-      if (head.method === "OPTIONS" && head.target === "*") {
-        return await reply(conn, request, session, (options) => ownAnswer(head, options));
-      }
-      place = destinationOf(request);
-      if (maxForwards(head) === 0) {
-        return await reply(conn, request, session, (options) => ownAnswer(head, options));
-      }
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      return await this.#refuse(request, error);
-    }
-    return await forward(conn, request, place, admitted.user, session, this.pool);
-  }
-
-  async #refuse(request: Request, { status, message, code, fatal }: Refusal): Promise<boolean> {
-    const { conn, session } = this;
-    const { error, words } = wrong(status, message, code);
-    if (!fatal) {
-      session.refused(error);
-      return await reply(conn, request, session, words);
-    }
-    await conn.write(words());
-    throw error;
-  }
-}
-
-/** What is never repeated to whoever traces a request. */
-const secrets = ["authorization", "proxy-authorization", "cookie"];
-
-/** OPTIONS and TRACE that end here: what can be asked, and what was (RFC 9110 sections 9.3.7 and 9.3.8). */
-function ownAnswer({ method, target, minor, fields }: RequestHead, { keep }: AnswerOptions): Uint8Array {
-  const connection = keep ? [] : [["Connection", "close"] as const];
-  if (method === "OPTIONS") {
-    return formatHead("HTTP/1.1 200 OK", [
-      ["Allow", "CONNECT, OPTIONS"],
-      ["Content-Length", "0"],
-      ...connection,
-    ]);
-  }
-  const told = fields.filter(([name]) => !secrets.includes(name));
-  const body = formatHead(`TRACE ${target} HTTP/1.${minor}`, told);
-  const head = formatHead("HTTP/1.1 200 OK", [
-    ["Content-Type", "message/http"],
-    ["Content-Length", String(body.length)],
-    ...connection,
-  ]);
-  return concat(head, body);
 }
 
 /** How HTTP/2 begins, which looks like a request of HTTP/1 on purpose (RFC 9113 section 3.4). */
@@ -188,5 +121,5 @@ function isTokenByte(byte: number): boolean {
 export const httpProxy: Inbound = {
   matcher: { name: "http", match },
   handler: { handle },
-  unwelcome: (why) => answer(400, "http_request_error", why),
+  unwelcome: (why) => inHttp1(explain(400, "http_request_error", why)),
 };

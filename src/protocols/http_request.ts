@@ -11,19 +11,20 @@ import { type Framing, framingFields, requestFraming } from "../core/http_body.t
 import { type Field, fieldValues, formatHead, HeadError, type RequestHead } from "../core/http_head.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Forwarding } from "../core/dialer.ts";
-import { beenHere, closes, endToEnd, upgradesToWebSocket, via } from "./http_fields.ts";
+import { beenHere, endToEnd, upgradesToWebSocket, via } from "./http_fields.ts";
 
-/** One request on a client's connection; its framing is sound. */
+/** One request of a client; its framing is sound. */
 export interface Request {
+  /** As it is in HTTP/1, whatever it came in. */
   readonly head: RequestHead;
+  /** The version that it came in. */
+  readonly version: string;
   readonly framing: Framing;
-  /** The client ends the connection behind it, or can't do otherwise. */
-  readonly closes: boolean;
 }
 
-/** @throws HeadError */
+/** A request of HTTP/1. @throws HeadError */
 export function parseRequest(head: RequestHead): Request {
-  return { head, framing: requestFraming(head), closes: closes(head) };
+  return { head, version: `1.${head.minor}`, framing: requestFraming(head) };
 }
 
 /** Where a request goes. */
@@ -109,7 +110,7 @@ export function maxForwards({ method, fields }: RequestHead): number | undefined
  * @throws HeadError
  */
 export function outgoingHead(
-  { head, framing }: Request,
+  { head, version, framing }: Request,
   { target, path, upgrade }: Destination,
   added: readonly Field[],
   proxy?: Forwarding,
@@ -125,7 +126,7 @@ export function outgoingHead(
       field[0] === "max-forwards" && left !== undefined ? ["max-forwards", String(left - 1)] : field,
     );
   }
-  fields.push(...framingFields(framing), via(minor), ...added);
+  fields.push(...framingFields(framing), via(version), ...added);
   if (upgrade) fields.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
   if (proxy?.authorization !== undefined) fields.push(["Proxy-Authorization", proxy.authorization]);
   const form = proxy === undefined ? path : `http://${authority}${path === "*" ? "" : path}`;

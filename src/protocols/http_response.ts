@@ -1,48 +1,36 @@
 /**
- * The head of a response as it goes on to the client, written anew.
+ * Which fields a response has as it goes on to the client.
  *
  * @module
  */
 import { type Framing, framingFields } from "../core/http_body.ts";
-import { type Field, fieldValues, formatHead, type ResponseHead } from "../core/http_head.ts";
+import { type Field, fieldValues, type ResponseHead } from "../core/http_head.ts";
 import { endToEnd, via } from "./http_fields.ts";
 
-/** What decides how the client gets a response. */
-export interface Delivery {
-  /** The request's. */
-  readonly method: string;
-  /** The body goes out in chunks, whatever it came in. */
-  readonly chunked: boolean;
-  /** The client's connection is good for another request. */
-  readonly keep: boolean;
+/** The fields of a response before the final one. */
+export function informationalFields(response: ResponseHead): Field[] {
+  return [...passedOn(response, false), via(`1.${response.minor}`)];
 }
 
-/** @throws HeadError */
-export function finalHead(response: ResponseHead, framing: Framing, delivery: Delivery): Uint8Array {
-  const { method, chunked, keep } = delivery;
-  const fields: Field[] = [via(response.minor)];
-  fields.push(...chunked ? framingFields({ kind: "chunked" }) : length(response, framing, method));
-  if (!keep) fields.push(["Connection", "close"]);
-  return head(response, fields, chunked);
+/** The fields of a final response; where its body is `streamed`, nothing is said of its length. */
+export function finalFields(
+  response: ResponseHead,
+  framing: Framing,
+  method: string,
+  streamed: boolean,
+): Field[] {
+  const fields = [...passedOn(response, streamed), via(`1.${response.minor}`)];
+  return streamed ? fields : [...fields, ...length(response, framing, method)];
 }
 
-/** A response before the final one. @throws HeadError */
-export function informationalHead(response: ResponseHead): Uint8Array {
-  return head(response, [via(response.minor)]);
+/** The fields of the 101 behind which there is no more HTTP. */
+export function upgradeFields(response: ResponseHead): Field[] {
+  return [...passedOn(response, false), ["Connection", "Upgrade"], ["Upgrade", "websocket"]];
 }
 
-/** The 101 behind which there is no more HTTP. @throws HeadError */
-export function upgradeHead(response: ResponseHead): Uint8Array {
-  return head(response, [["Connection", "Upgrade"], ["Upgrade", "websocket"]]);
-}
-
-function head(
-  { status, reason, fields }: ResponseHead,
-  added: readonly Field[],
-  trailers = false,
-): Uint8Array {
-  const kept = endToEnd(fields).filter(([name]) => trailers || name !== "trailer");
-  return formatHead(`HTTP/1.1 ${status} ${reason}`, [...kept, ...added]);
+/** What goes on as it came; trailers are announced where they can follow. */
+function passedOn({ fields }: ResponseHead, trailers: boolean): Field[] {
+  return endToEnd(fields).filter(([name]) => trailers || name !== "trailer");
 }
 
 /** The length that a response declares, even where no body follows; not with 204, which can have none. */

@@ -4,7 +4,14 @@
  * @module
  */
 import type { Endpoint } from "../../src/core/conn.ts";
-import { type ConfigInput, type Fields, serve, type Server, type ServerOptions } from "../../mod.ts";
+import {
+  type ConfigInput,
+  type Dialer,
+  type Fields,
+  serve,
+  type Server,
+  type ServerOptions,
+} from "../../mod.ts";
 import { eventually } from "../support/process.ts";
 import { Talk } from "./talk.ts";
 
@@ -49,4 +56,21 @@ export async function proxy(
       ),
     [Symbol.asyncDispose]: () => server.close(0),
   };
+}
+
+/** A way that is never found, and why it was given up. */
+export function nowhere() {
+  const given = Promise.withResolvers<unknown>();
+  const asked = Promise.withResolvers<void>();
+  const dialer: Dialer = {
+    dial: (_target, ctx) =>
+      new Promise((_, reject) => {
+        asked.resolve();
+        ctx!.signal.addEventListener("abort", () => {
+          given.resolve(ctx!.signal.reason);
+          reject(ctx!.signal.reason);
+        });
+      }),
+  };
+  return { dialer, asked: asked.promise, given: given.promise };
 }

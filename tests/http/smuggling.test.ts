@@ -23,7 +23,8 @@ const refused: [name: string, rest: string, status?: number][] = [
   ["chunked in two fields", `${te}${te}\r\n0\r\n\r\n${smuggled}`],
   ["identity", `Transfer-Encoding: identity\r\n\r\n${smuggled}`],
   ["chunked, identity", `Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${smuggled}`],
-  ["gzip, chunked", `Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${smuggled}`, 501],
+  ["a coding that nobody knows", `Transfer-Encoding: cow, chunked\r\n\r\n0\r\n\r\n${smuggled}`, 501],
+  ["gzip alone", `Transfer-Encoding: gzip\r\n\r\n${smuggled}`],
   ["xchunked", `Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${smuggled}`],
   ["quoted chunked", `Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n${smuggled}`],
   ["chunked with a parameter", `Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n${smuggled}`],
@@ -77,6 +78,21 @@ for (const [name, rest, status = 400] of refused) {
     assertEquals([client.size, web.talks.length], [0, 0]);
   });
 }
+
+test("gzip, chunked: forwarded by its chunks, and that connection to the server is for no other request", async () => {
+  await using web = await origin();
+  await using hopline = await proxy();
+  using client = await hopline.client();
+  const post = `POST http://${web.at}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:`;
+  client.send(`${post} GZIP\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`);
+  assertEquals((await client.message()).text, "ok");
+  client.send(`${post} chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n`);
+  assertEquals((await client.message()).text, "ok");
+  assertEquals(
+    web.requests.map(({ connection, text, all }) => [connection, text, all("transfer-encoding")]),
+    [[0, "abc", ["gzip, chunked"]], [1, "def", ["chunked"]]],
+  );
+});
 
 test("Transfer-Encoding in HTTP/1.0: refused", async () => {
   await using web = await origin();

@@ -11,7 +11,7 @@ import type { Destination, Gate } from "../../src/core/serve.ts";
 import { h2Handler, type H2ServerOptions } from "../../src/protocols/h2_server.ts";
 import { RawPeer } from "../support/h2_peer.ts";
 import { type MemoryOptions, memoryPair } from "../support/memory.ts";
-import { fakeSession, fakeWay } from "../support/session.ts";
+import { fakeSession, fakeWay, onlyWay } from "../support/session.ts";
 
 /** How a listener is to behave. */
 export interface ListenerOptions extends Partial<H2ServerOptions> {
@@ -58,7 +58,8 @@ export function h2Client(options: ListenerOptions = {}): Client {
     async open(_protocol, destination) {
       done();
       asked.push(destination);
-      return fakeWay(await (dial ?? inMemory)(destination));
+      const left = destination.request?.reuse?.(onlyWay);
+      return fakeWay(left?.conn ?? await (dial ?? inMemory)(destination));
     },
   });
   const next = () => Promise.reject(new Error("nothing is peeled"));

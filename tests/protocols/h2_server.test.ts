@@ -167,16 +167,6 @@ for (
   });
 }
 
-test("other methods are 501 for now", async () => {
-  const { peer, refused } = h2Client();
-  await peer.greet();
-  const fields = { ":method": "GET", ":scheme": "http", ":authority": "a", ":path": "/" };
-  await peer.send(h2.headers(1, fields, true));
-  assertEquals((await answer(peer, 1)).status, 501);
-  assertStringIncludes(fromUtf8((await peer.until(h2.DATA, 1)).payload), "use CONNECT");
-  assertEquals(refused.map((error) => error.code), ["unsupported"]);
-});
-
 test("every stream authenticates by itself, and a 407 is no reason to end the others", async () => {
   const gate = gateFor("alice", "se:cret");
   const { peer, asked, refused } = h2Client({ gate });

@@ -150,14 +150,15 @@ for (const [name, sent, status, code] of refusals) {
   });
 }
 
-const floods: [name: string, sent: string][] = [
-  ["an endless request line", `CONNECT ${"a".repeat(70_000)}`],
+const floods: [name: string, sent: string, expected?: readonly [status: number, reason: string]][] = [
+  ["an endless request line", `CONNECT ${"a".repeat(70_000)}`, [414, "URI Too Long"]],
+  ["empty lines, then an endless one", `\r\n\r\nGET ${"a".repeat(70_000)}`, [414, "URI Too Long"]],
   ["an endless field", connect("a:443", `A: ${"b".repeat(70_000)}`)],
   ["endless fields", connect("a:443", "A: b\r\n".repeat(12_000))],
   ["endless empty lines, then fields", "\r\n".repeat(5) + connect("a:443", "A: b\r\n".repeat(12_000))],
 ];
-for (const [name, sent] of floods) {
-  test(`${name}: 431, without waiting for an end`, () => {
+for (const [name, sent, expected = [431, "Request Header Fields Too Large"]] of floods) {
+  test(`${name}: ${expected[0]}, without waiting for an end`, () => {
     for (const size of [70_000, 1000]) {
       const chunks = Array.from(
         { length: Math.ceil(70_000 / size) },
@@ -165,7 +166,7 @@ for (const [name, sent] of floods) {
       );
       const { error, writes } = run(acceptConnect(null), chunks);
       const { status, reason } = readAnswer(writes[0]);
-      assertEquals([writes.length, status, reason], [1, 431, "Request Header Fields Too Large"]);
+      assertEquals([writes.length, status, reason], [1, ...expected]);
       assertEquals(proxyError(error).code, "protocol");
     }
   });

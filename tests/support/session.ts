@@ -27,11 +27,14 @@ export function fakeSession(parts: Pick<Session, "open"> & Partial<Session>): Se
   };
 }
 
+/** What leads to every target. */
+export const onlyWay = {};
+
 /** An open way that leads to a connection. */
 export function fakeWay(upstream: Conn, moved?: Way["relay"]): Way {
   const conn = BufferedConn.of(upstream);
   return {
-    line: { conn, way: conn },
+    line: { conn, way: onlyWay },
     conn,
     renew: () => Promise.reject(new Error("nothing is reused")),
     close: () => {},

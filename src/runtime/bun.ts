@@ -33,7 +33,11 @@ class Attempt {
   }
 
   opened(socket: Socket<BunConn>): void {
-    if (this.#scope.aborted) return void socket.terminate();
+    if (this.#scope.aborted) {
+      // What becomes of it is for nobody: the callbacks are for connections.
+      socket.data = undefined!;
+      return void socket.terminate();
+    }
     this.#scope.leave();
     const local = endpoint(socket.localAddress, socket.localPort);
     this.resolve(socket.data = new BunConn(socket, local, this.address, this.#scope.outgoing));

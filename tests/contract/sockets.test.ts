@@ -91,6 +91,20 @@ test("a dial that nobody answers is cancelled by its signal, with the signal's r
   assertEquals(await dialling.catch((error) => error), reason);
 });
 
+test("a dial that is cancelled as it succeeds leaves no connection behind", async () => {
+  using listener = await listen("127.0.0.1");
+  const accepting = listener[Symbol.asyncIterator]();
+  for (let round = 0; round < 20; round++) {
+    const controller = new AbortController();
+    const dialling = runtime.connect(listener.addr, { signal: controller.signal });
+    controller.abort(new Error("not wanted any more"));
+    await assertRejects(() => dialling, Error, "not wanted any more");
+    const { value: server } = await accepting.next();
+    assert(await outcome(readText(server), 5000) !== "pending");
+    server.close();
+  }
+});
+
 test("a dial with a signal that has aborted does not begin", async () => {
   using listener = await listen("127.0.0.1");
   const reason = new Error("too late");

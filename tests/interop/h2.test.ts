@@ -80,11 +80,43 @@ test("nghttpx between two Hoplines, HTTP/2 on both sides", async () => {
   await fetchTen(`socks5h://${near.address}`, origin.url);
 });
 
-test("h2load's crowd is answered, request by request", async () => {
+test("nghttpx hands plain requests on to Hopline inside HTTP/2", async () => {
+  await using origin = await webOrigin();
   await using proxy = await hopline(["-L", "http://127.0.0.1:0"]);
-  const { stdout } = await must("h2load", ["-n", "2000", "-c", "10", "-m", "20", `http://${proxy.address}/`]);
-  assertMatch(stdout.toString(), /2000 total, 2000 started, 2000 done/);
-  assertMatch(stdout.toString(), /2000 5xx/);
+  await using front = await nghttpx({ backend: { port: Number(proxy.address.split(":")[1]), h2: true } });
+  const trail = proxy.trail();
+  const through = ["-sS", "-x", `http://${front.address}`];
+  const fetches = Array.from({ length: 10 }, () => must("curl", [...through, `${origin.url}/blob`]));
+  for (const { stdout } of await Promise.all(fetches)) assertEquals(sha256(stdout), sha256(blob));
+  const bodies = [["--data-binary", "@-"], ["-T", "-"], ["-T", "-", "-H", "Expect: 100-continue"]];
+  for (const body of bodies) {
+    const { stdout } = await must("curl", [...through, ...body, `${origin.url}/mirror`], { input: blob });
+    assertEquals(sha256(stdout), sha256(blob));
+  }
+  const { protocol, method, target, status } = await trail.find("tunnel.closed");
+  assertEquals([protocol, method, target, status], ["h2", "GET", origin.address, 200]);
+  const refused = await must("curl", [...through, "-o", "-", "-w", "%{http_code}", "http://127.0.0.1:1/"]);
+  assertMatch(refused.stdout.toString(), /connection refused[^]*502$/);
+});
+
+test("nghttp asks for http:// inside HTTP/2", async () => {
+  await using origin = await webOrigin();
+  await using proxy = await hopline(["-L", "http://127.0.0.1:0"]);
+  const trail = proxy.trail();
+  const host = ["-H", `:authority: ${origin.address}`];
+  const { stdout } = await must("nghttp", [...host, `http://${proxy.address}/blob`]);
+  assertEquals(sha256(stdout), sha256(blob));
+  const { protocol, method, target } = await trail.find("tunnel.closed");
+  assertEquals([protocol, method, target], ["h2", "GET", origin.address]);
+});
+
+test("h2load's crowd is answered, request by request", async () => {
+  await using origin = await webOrigin();
+  await using proxy = await hopline(["-L", "http://127.0.0.1:0"]);
+  const crowd = ["-n", "2000", "-c", "10", "-m", "20", "-H", `:authority: ${origin.address}`];
+  const { stdout } = await must("h2load", [...crowd, `http://${proxy.address}/headers`]);
+  assertMatch(stdout.toString(), /2000 total, 2000 started, 2000 done, 2000 succeeded/);
+  assertMatch(stdout.toString(), /2000 2xx/);
 });
 
 test("two Hoplines over one HTTP/2 connection, and one that ends its client's tunnels last", async () => {

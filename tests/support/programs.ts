@@ -21,6 +21,7 @@ export const packages = {
   "microsocks": "microsocks",
   "ncat": "ncat",
   "nft": "nftables",
+  "nghttp": "nghttp2-client",
   "nghttpx": "nghttp2-proxy",
   "nsenter": "util-linux",
   "openssl": "openssl",

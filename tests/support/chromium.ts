@@ -16,6 +16,9 @@ export interface Chromium extends AsyncDisposable {
   visit<Report>(url: string, proxy: string, user?: Credentials): Promise<Report>;
 }
 
+/** Milliseconds that an answer may take: long, as it is a large program on what may be a busy machine. */
+const patience = 45_000;
+
 /** A message of the protocol: an answer where there is an `id`, otherwise an event. */
 interface Message {
   readonly id?: number;
@@ -41,6 +44,8 @@ export async function chromium(...pins: readonly string[]): Promise<Chromium> {
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // It looks no name up: neither for its maker's services, nor for a page, whose name is the proxy's to find out.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     `--ignore-certificate-errors-spki-list=${pins.map((pin) => pin.replace("sha256/", ""))}`,
     `--user-data-dir=${directory.path}`,
     "--remote-debugging-port=0",
@@ -55,7 +60,7 @@ export async function chromium(...pins: readonly string[]): Promise<Chromium> {
     const url = await eventually(() => `Chromium's DevTools: ${daemon.output()}`, () => {
       if (ended) throw new Error(`Chromium ended: ${daemon.output()}`);
       return daemon.output().match(/^DevTools listening on (ws:\S+)$/m)?.[1];
-    });
+    }, patience);
     const tools = await devTools(url);
     return {
       visit: (url, proxy, user) => visit(tools, url, proxy, user),
@@ -100,7 +105,9 @@ async function devTools(url: string): Promise<DevTools> {
       const answer = Promise.withResolvers<Message["result"]>();
       waiting.set(++calls, answer);
       socket.send(JSON.stringify({ id: calls, method, params, sessionId }));
-      return answer.promise;
+      const late = () => answer.reject(new Error(`Chromium has not answered ${method} in ${patience} ms`));
+      const alarm = setTimeout(late, patience);
+      return answer.promise.finally(() => clearTimeout(alarm));
     },
     listen: (sessionId, listener) => void listeners.set(sessionId, listener),
     close: () => socket.close(),

@@ -38,6 +38,7 @@ const { values: options } = parseArgs({
   },
 });
 const rounds = Number(options.rounds);
+const machine = `${cpus()[0].model}, ${cpus().length} cores, Linux ${release()}`;
 const sizes: Sizes = {
   seconds: Number(options.seconds),
   count: Number(options.count),
@@ -71,8 +72,9 @@ for (let round = 1; round <= rounds; round++) {
       }
     }
   }
+  if (options.out !== undefined) keep(options.out, round);
 }
-report();
+console.log(report(rounds));
 process.exit(0);
 
 function installed({ name, programs }: Contender): boolean {
@@ -123,24 +125,25 @@ function wayTo(contender: Contender, role: Role, port: number, targets: Generato
   };
 }
 
-function report(): void {
-  const machine = `${cpus()[0].model}, ${cpus().length} cores, Linux ${release()}`;
-  const about = `${rounds} interleaved rounds of ${sizes.seconds} s on ${machine}, ` +
+function report(done: number): string {
+  const about = `${done} interleaved rounds of ${sizes.seconds} s on ${machine}, ` +
     `load average at the end ${loadavg()[0].toFixed(1)}: medians (least to most)`;
   const absent = missing.length > 0 ? `\nNot on this machine: ${missing.join(", ")}.\n` : "";
-  const text = `${about}.\n${absent}\n${tables(results)}\n### The bar\n\n${barTable(results)}`;
-  console.log(text);
-  if (options.out === undefined) return;
-  mkdirSync(options.out, { recursive: true });
+  return `${about}.\n${absent}\n${tables(results)}\n### The bar\n\n${barTable(results)}`;
+}
+
+/** Writes what there is after so many rounds: an end before the last of them loses nothing. */
+function keep(directory: string, done: number): void {
+  mkdirSync(directory, { recursive: true });
   const data = {
     date: new Date().toISOString(),
     machine,
-    rounds,
+    rounds: done,
     sizes,
     missing,
     scenarios: asData(results),
   };
-  writeFileSync(join(options.out, "results.json"), JSON.stringify(data, null, 1) + "\n");
-  writeFileSync(join(options.out, "results.md"), `# Results\n\n${text}`);
-  writeFileSync(join(options.out, "results.svg"), plot(results));
+  writeFileSync(join(directory, "results.json"), JSON.stringify(data, null, 1) + "\n");
+  writeFileSync(join(directory, "results.md"), `# Results\n\n${report(done)}`);
+  writeFileSync(join(directory, "results.svg"), plot(results));
 }

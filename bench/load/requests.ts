@@ -20,13 +20,15 @@ export async function requests(port: number, target: number, bounds: Bounds): Pr
   /** As many requests as this connection serves; `true` if it was the proxy that ended it. */
   const connection = () =>
     new Promise<boolean>((finished) => {
-      let [began, length, head] = [0, 0, ""];
+      let [began, length, head, asked] = [0, 0, "", 0];
       const ask = (socket: Socket<undefined>) => {
         [began, length, head] = [performance.now(), 0, ""];
+        asked++;
         socket.write(message);
       };
       const close = () => {
-        if (began !== 0) failed++;
+        // A proxy may close behind any response; a client then asks again on a new connection.
+        if (asked === 0 || began !== 0 && (asked === 1 || head !== "")) failed++;
         finished(more());
       };
       Bun.connect<undefined>({

@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { root } from "../tests/support/hopline.ts";
 import type { Command, Contender, Place, Role } from "./contender.ts";
+import { executable } from "./runtimes.ts";
 
 /** The names that the bar is about. */
 export const onBun = "Hopline on Bun";
@@ -20,11 +21,11 @@ const main = join(root, "mod.ts");
 /** Hopline on both runtimes, as a binary if there is one, and all of them without the kernel relay where it can be told so. */
 export function hoplines(binary?: string): Contender[] {
   const commands: [string, Command][] = [
-    [onBun, ["bun", main]],
-    [onDeno, ["deno", "run", "-A", main]],
+    [onBun, [executable("bun"), main]],
+    [onDeno, [executable("deno"), "run", "-A", main]],
     ...(binary === undefined ? [] : [["Hopline, binary", [binary]] satisfies [string, Command]]),
   ];
-  const help = execFileSync("bun", [main, "serve", "--help"], { encoding: "utf8" });
+  const help = execFileSync(executable("bun"), [main, "serve", "--help"], { encoding: "utf8" });
   return commands.flatMap(([name, command]) => [
     contender(name, command),
     ...(help.includes("--no-splice") ? [contender(name + withoutSplice, command, ["--no-splice"])] : []),

@@ -15,11 +15,14 @@ import { locate } from "../tests/support/programs.ts";
 import { temporaryDirectory } from "../tests/support/temporary.ts";
 import type { Contender, Place, Role } from "./contender.ts";
 import { family } from "./family.ts";
+import { executable } from "./runtimes.ts";
 import type { Answer, Command as LoadCommand, Greeting } from "./load/main.ts";
 
 const cores = { proxy: "0", load: "1" };
 const living = new Set<ChildProcess>();
 process.on("exit", () => living.forEach((child) => end(child)));
+process.on("SIGINT", () => process.exit(130));
+process.on("SIGTERM", () => process.exit(143));
 
 /** A contender that accepts connections. */
 export interface Running extends Disposable {
@@ -61,7 +64,7 @@ export async function run(contender: Contender, role: Role, place: Place): Promi
 export async function generator(): Promise<Generator> {
   const directory = temporaryDirectory();
   const log = directory.join("load");
-  const child = pinned(cores.load, "bun", [join(root, "bench/load/main.ts")], log, true);
+  const child = pinned(cores.load, executable("bun"), [join(root, "bench/load/main.ts")], log, true);
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const next = async (seconds: number) => {
     const line = await Promise.race([lines.next(), delay(seconds * 1000, undefined, { ref: false })]);
@@ -79,7 +82,7 @@ export async function generator(): Promise<Generator> {
       targets,
       perform(command) {
         child.stdin!.write(JSON.stringify(command) + "\n");
-        return next(command.bounds.seconds + (command.load === "open" ? 60 : 15));
+        return next(command.bounds.seconds + (command.load === "open" || command.load === "burst" ? 60 : 15));
       },
       [Symbol.dispose]: dispose,
     };
@@ -110,10 +113,10 @@ function pinned(
   return child;
 }
 
-/** Ends a process and everything that it has started, by their ids. */
+/** Ends a process and everything that it has started, by their ids: parents first, who might replace a child. */
 function end(child: ChildProcess): void {
   if (!living.has(child) || child.pid === undefined) return;
-  for (const pid of [...family([child.pid])].reverse()) {
+  for (const pid of family([child.pid])) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {

@@ -148,14 +148,15 @@ const idle: Scenario = {
   ],
   async measure(bed) {
     const { running, sizes } = bed;
+    const settle = () => delay(Math.min(3, 2 * sizes.seconds) * 1000);
     await bed.perform("sessions", 16);
-    await delay(1000);
+    await settle();
     const before = memoryKb(running.pids);
     const each = async (answer: Answer) => {
       if (answer.failed > 0 || answer.done !== sizes.idle) {
         throw new Error(`${answer.done} of ${sizes.idle} tunnels opened, ${answer.failed} failed`);
       }
-      await delay(Math.min(3, 1 + sizes.seconds) * 1000);
+      await settle();
       return (memoryKb(running.pids) - before) / sizes.idle;
     };
     const fresh = await each(await bed.perform("open", sizes.idle));

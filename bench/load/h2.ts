@@ -29,6 +29,12 @@ interface Stream {
 
 /** Sessions on streams, 8 at a time on each of `tunnels / 8` connections. */
 export async function h2Sessions(port: number, target: number, bounds: Bounds): Promise<Outcome> {
+  const connections = await Promise.all(
+    Array.from(
+      { length: Math.max(1, bounds.tunnels / streamsEach) },
+      () => Connection.open(port, target),
+    ),
+  );
   const latencies = new Latencies();
   const end = performance.now() + bounds.seconds * 1000;
   let [left, done, failed] = [bounds.count, 0, 0];
@@ -41,11 +47,7 @@ export async function h2Sessions(port: number, target: number, bounds: Bounds): 
       if (connection.closed) return;
     }
   };
-  const connections = Array.from({ length: Math.max(1, bounds.tunnels / streamsEach) }, () => {
-    return Connection.open(port, target);
-  });
-  await Promise.all(connections.map(async (opening) => {
-    const connection = await opening;
+  await Promise.all(connections.map(async (connection) => {
     await Promise.all(Array.from({ length: Math.min(streamsEach, bounds.tunnels) }, () => lane(connection)));
     connection.close();
   }));

@@ -26,7 +26,7 @@ interface Results {
 const onBun = "Bun" in globalThis;
 const runtime = onBun ? "Hopline on Bun" : "Hopline on Deno";
 const command = [...(onBun ? [] : ["run", "-A", "--no-check"]), join(root, "bench/main.ts")];
-const sizes = ["--rounds", "1", "--seconds", "0.02", "--count", "8", "--idle", "4"];
+const sizes = ["--rounds", "1", "--seconds", "0.1", "--count", "8", "--idle", "4"];
 
 async function bench(
   scenarios: string,
@@ -54,15 +54,24 @@ function outcome({ scenarios }: Results): { measured: string[]; failed: string[]
   return { measured: names(false), failed: names(true) };
 }
 
-test("every kind of scenario measures Hopline", async () => {
-  const kinds =
-    "^(sessions-.*|requests|round-trips|bulk-plain-.*-1|bulk-tls-down-1|bulk-chain3-down-16|idle|start)$";
-  const { results, table, svg } = await bench(kinds, `^${runtime}$`);
-  assertEquals(results.scenarios.length, 15, table);
+test("sessions and requests through Hopline are measured", async () => {
+  const { results, table, svg } = await bench(
+    "^(sessions-(socks5|connect|tls|h2|chain3)|requests)$",
+    `^${runtime}$`,
+  );
+  assertEquals(results.scenarios.map(({ rows }) => rows.length), Array(6).fill(1), table);
   assertEquals(outcome(results), { measured: [runtime], failed: [] }, table);
-  assert(results.scenarios.every(({ rows }) => rows.length === 1 && rows[0].rounds.length === 1), table);
   assert(table.includes("### The bar"), table);
   assert(svg.startsWith("<svg") && svg.includes(runtime), svg);
+});
+
+test("tunnels through Hopline are measured", async () => {
+  const { results, table } = await bench(
+    "^(round-trips|bulk-.*-both-1|bulk-plain-up-1|idle|start)$",
+    `^${runtime}$`,
+  );
+  assertEquals(results.scenarios.map(({ rows }) => rows.length), Array(6).fill(1), table);
+  assertEquals(outcome(results), { measured: [runtime], failed: [] }, table);
 });
 
 test("peers are measured, and a proxy that does not start is said to have failed", async () => {

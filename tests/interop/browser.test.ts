@@ -59,9 +59,7 @@ const protocols = { socks5: "socks5", http: "http", https: "h2" } as const;
 /** By which protocol each target has to be asked for, and how that ends. */
 const expected = new Map<string, readonly [protocol: string, event: string]>();
 
-for (
-  const [name, { scheme, through = () => open, user }] of Object.entries(rows)
-) {
+for (const [name, { scheme, through = () => open, user }] of Object.entries(rows)) {
   for (const kind of ["http", "https"]) {
     test(`an ${kind} page through ${name}`, async () => {
       await using site = await page(kind === "https" ? certificate : undefined);

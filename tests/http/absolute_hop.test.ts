@@ -6,6 +6,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { test } from "node:test";
 import { chain, http } from "../../mod.ts";
+import { freePort } from "../support/temporary.ts";
 import { proxy } from "./proxying.ts";
 import { ok, origin } from "./talk.ts";
 
@@ -121,4 +122,37 @@ test("a hop that can't be reached is named", async () => {
   using client = await hopline.client();
   client.send("GET http://name.test/ HTTP/1.1\r\nHost: x\r\n\r\n");
   assertMatch((await client.message()).text, /^hop 1, http:\/\/.*, connect: /);
+});
+
+test("a group of such hops and others: each member is asked in its own way, and one that is gone is passed over", async () => {
+  await using hop = await origin();
+  await using tunnels = await origin(({ first }, talk) => {
+    if (!first.startsWith("CONNECT ")) return ok(first);
+    talk.send("HTTP/1.1 200 OK\r\n\r\n");
+  });
+  const gone = await freePort();
+  await using hopline = await proxy({
+    chains: {
+      out: [{
+        roundRobin: [
+          `http://127.0.0.1:${gone}?forward=absolute`,
+          `http://office:pa%3Ass@${hop.at}?forward=absolute`,
+          `http://${tunnels.at}`,
+        ],
+      }],
+    },
+  });
+  const went: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    using client = await hopline.client();
+    client.send(`GET http://name.test/${i} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    went.push((await client.message()).text);
+    await hopline.logged("tunnel.closed", i + 1);
+  }
+  assertEquals(went, ["ok", "ok", "GET /2 HTTP/1.1", "ok"]);
+  assertEquals(hop.requests.map(({ first, field }) => [first, field("proxy-authorization")]), [
+    ["GET http://name.test/0 HTTP/1.1", basic],
+    ["GET http://name.test/1 HTTP/1.1", basic],
+    ["GET http://name.test/3 HTTP/1.1", basic],
+  ]);
 });

@@ -5,7 +5,7 @@
  */
 import type { Context } from "../core/conn.ts";
 import { asProxyError, ProxyError } from "../core/errors.ts";
-import { type Abortable, Scope } from "../core/scope.ts";
+import { type Abortable, Scope, told } from "../core/scope.ts";
 import { Trail } from "../core/trail.ts";
 import type { Candidate, Group } from "./group.ts";
 import type { Trial } from "./health.ts";
@@ -46,7 +46,6 @@ export class Attempts<T> implements Abortable {
 
   constructor(
     readonly group: Group,
-    /** The context, of which only the facts are asked for: a signal would have to be made. */
     readonly ctx: Context,
     readonly attempt: (member: Candidate, ctx: Context) => Promise<T>,
     /** What becomes of a success that comes too late. */
@@ -89,11 +88,7 @@ export class Attempts<T> implements Abortable {
     this.#untried.delete(member);
     const trail = new Trail();
     trail.keepBusy(member.health);
-    const scope = new Scope(this.#scope, null, {
-      outgoing: this.ctx.outgoing,
-      client: this.ctx.client,
-      trail,
-    });
+    const scope = new Scope(this.#scope);
     const attempt: Attempt = { member, trial: member.health.begin(), trail, scope };
     this.#running.add(attempt);
     this.#latest = attempt;
@@ -105,7 +100,7 @@ export class Attempts<T> implements Abortable {
         this.#next();
       });
     }
-    this.attempt(member, scope).then(
+    this.attempt(member, told(scope, { trail })).then(
       (value) => this.#succeeded(attempt, value),
       (error) => this.#failed(attempt, error),
     );

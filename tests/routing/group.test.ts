@@ -314,3 +314,13 @@ test("tunnels are counted until they are over, failed ones not at all", async ()
   await group.dial(target);
   assertEquals(health.b.tunnels, 0, "nobody would tell when it is over");
 });
+
+test("a member is told all that its dialer was told", async () => {
+  const a = new ScriptedHop("a");
+  const { group } = groupOf("failover", [a]);
+  const outgoing = { add: () => {}, delete: () => {} };
+  const client = { source: { hostname: "192.0.2.1", port: 1 } };
+  await group.dial(target, { ...background, outgoing, client });
+  assertStrictEquals(a.contexts[0].outgoing, outgoing);
+  assertStrictEquals(a.contexts[0].client, client);
+});

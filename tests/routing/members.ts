@@ -40,6 +40,7 @@ export const faults = {
 export class ScriptedHop {
   readonly conns: FakeConn[] = [];
   readonly signals: AbortSignal[] = [];
+  readonly contexts: Context[] = [];
   readonly asked: Endpoint[] = [];
   outcomes: Outcome[];
 
@@ -56,6 +57,7 @@ export class ScriptedHop {
       {
         dial: async (target, ctx) => {
           this.signals.push(ctx!.signal);
+          this.contexts.push(ctx!);
           this.asked.push(target);
           const outcome = this.outcomes.length > 1 ? this.outcomes.shift()! : this.outcomes[0];
           if (outcome instanceof ProxyError && outcome.stage === "connect") throw outcome;

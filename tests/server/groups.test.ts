@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { after, before, test } from "node:test";
 import type { ConfigInput } from "../../mod.ts";
 import type { Endpoint } from "../../src/core/conn.ts";
@@ -302,7 +302,8 @@ test("checks find out before clients do, that a member is gone and that it is ba
   await house.server.replace({ listeners });
   const after = member.accepted.length;
   await new Promise((resolve) => setTimeout(resolve, 300));
-  assertEquals(member.accepted.length, after);
+  // One may have been on its way to us.
+  assert(member.accepted.length <= after + 1, `${member.accepted.length - after} more`);
 });
 
 test("a configuration that can't be taken up leaves no check behind", async () => {
@@ -313,9 +314,8 @@ test("a configuration that can't be taken up leaves no check behind", async () =
     `socks5://${member.address}`,
     (failover) => ({ failover, check: { target: echo.address, every: "50ms" } }),
   );
-  await house.server.replace({ ...parts, listeners: [taken.address] }).catch(() => {});
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await assertRejects(() => house.server.replace({ ...parts, listeners: [taken.address] }));
   const { length } = member.accepted;
   await new Promise((resolve) => setTimeout(resolve, 300));
-  assertEquals(member.accepted.length, length);
+  assert(member.accepted.length <= length + 1, `${member.accepted.length - length} more`);
 });

@@ -37,6 +37,8 @@ export interface Contender {
   readonly ours: boolean;
   /** The programs that it needs; it stays away when one is not there. */
   readonly programs: readonly string[];
+  /** The scenarios that it is for, by name; without it, all of them. */
+  readonly only?: RegExp;
   /** The commands that make it what it is asked to be, the one that others need first. */
   readonly roles: { readonly [role in Role]?: (place: Place) => readonly Command[] };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { root } from "../tests/support/hopline.ts";
 import type { Command, Contender, Place, Role } from "./contender.ts";
@@ -25,11 +25,18 @@ export function hoplines(binary?: string): Contender[] {
     [onDeno, [executable("deno"), "run", "-A", main]],
     ...(binary === undefined ? [] : [["Hopline, binary", [binary]] satisfies [string, Command]]),
   ];
-  const help = execFileSync(executable("bun"), [main, "serve", "--help"], { encoding: "utf8" });
   return commands.flatMap(([name, command]) => [
     contender(name, command),
-    ...(help.includes("--no-splice") ? [contender(name + withoutSplice, command, ["--no-splice"])] : []),
+    ...(hasSplice(command)
+      ? [{ ...contender(name + withoutSplice, command, ["--no-splice"]), only: /^bulk/ }]
+      : []),
   ]);
+}
+
+function hasSplice([program, ...args]: Command): boolean {
+  return spawnSync(program, [...args, "serve", "--help"], { encoding: "utf8" }).stdout.includes(
+    "--no-splice",
+  );
 }
 
 /** Listeners take every protocol that they can; nothing is turned off but the log of each tunnel. */

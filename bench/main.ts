@@ -9,7 +9,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { parseArgs } from "node:util";
 import { authority, type Certificate } from "../tests/support/certificates.ts";
 import { locate } from "../tests/support/programs.ts";
@@ -53,10 +52,12 @@ const contenders = [...hoplines(options.binary), ...peers.filter(installed), loa
 const results: Result[] = scenarios.filter(({ name }) => new RegExp(options.scenarios).test(name))
   .map((scenario) => ({
     scenario,
-    rows: contenders.flatMap(({ name, ours, roles }) => {
-      const role = scenario.roles.find((role) => role in roles);
-      return role === undefined ? [] : [{ name, ours, role, rounds: [] }];
-    }),
+    rows: contenders.filter(({ only }) => only?.test(scenario.name) ?? true).flatMap(
+      ({ name, ours, roles }) => {
+        const role = scenario.roles.find((role) => role in roles);
+        return role === undefined ? [] : [{ name, ours, role, rounds: [] }];
+      },
+    ),
   }));
 
 for (let round = 1; round <= rounds; round++) {
@@ -75,7 +76,6 @@ for (let round = 1; round <= rounds; round++) {
   if (options.out !== undefined) keep(options.out, round);
 }
 console.log(report(rounds));
-process.exit(0);
 
 function installed({ name, programs }: Contender): boolean {
   try {

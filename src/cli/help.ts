@@ -13,6 +13,7 @@ Usage:
   hopline trace TARGET [-c|-F ...]    connect through the chain and time every hop, like a traceroute
   hopline connect TARGET [-c|-F ...]  join standard input and output to TARGET (ssh ProxyCommand)
   hopline import FILE | --env         turn another program's configuration into one for Hopline
+  hopline passwd USER                 ask for a password, print the user's line for a file of users
   hopline schema                      print the JSON Schema of the configuration file
   hopline COMMAND --help | --version
 
@@ -131,6 +132,15 @@ the report says; 2 when FILE cannot be understood, or a chain without what is mi
 Options:
   --from PROGRAM   gost, proxychains, glider or sing-box; default: told by what is in FILE
   --env            take the environment instead of FILE`,
+
+  passwd: `Usage: hopline passwd USER
+
+Asks for a password (or takes it from standard input, when that is no terminal) and prints USER:HASH, a line for a
+file of users. The hash is of scrypt and does not give the password away.
+
+  hopline passwd alice >> users.txt
+
+A listener takes it as "users": { "file": "users.txt" }. SIGHUP makes a running Hopline read the file again.`,
 
   schema: `Usage: hopline schema
 

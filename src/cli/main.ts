@@ -14,6 +14,7 @@ import { check } from "./check.ts";
 import { connect } from "./connect.ts";
 import { commandHelp, help } from "./help.ts";
 import { importCommand } from "./import.ts";
+import { passwd } from "./passwd.ts";
 import { schema } from "./schema.ts";
 import { serve } from "./serve.ts";
 import { trace } from "./trace.ts";
@@ -25,7 +26,15 @@ export interface Command {
   run(args: Arguments): Promise<number>;
 }
 
-const commands: Record<string, Command> = { serve, check, trace, connect, schema, import: importCommand };
+const commands: Record<string, Command> = {
+  serve,
+  check,
+  trace,
+  connect,
+  schema,
+  import: importCommand,
+  passwd,
+};
 
 /** Commands of the contract that this version does not have. */
 const planned = ["explain"];

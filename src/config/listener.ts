@@ -7,14 +7,15 @@ import { z } from "zod";
 import { formatEndpoint, isLoopback, parseHostname } from "../core/address.ts";
 import { parseCidr } from "../core/cidr.ts";
 import { checkKeyPair } from "./certificates.ts";
-import { pemFile, type ReadText, secret } from "./files.ts";
+import { pemFile, type ReadText } from "./files.ts";
 import { proxyProtocolVersion, tlsClient } from "./hop.ts";
 import { quote, ValueError } from "./problems.ts";
 import { listenerProtocols } from "./protocols.ts";
 import { parseAddress, parseListenAddress, parseListenerUrl } from "./url.ts";
 import { listenerOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
-import { byteLength, parsed, report, type Reports } from "./values.ts";
+import { usersSchema } from "./users.ts";
+import { parsed, report, type Reports } from "./values.ts";
 
 /** A listener: `socks5,http://127.0.0.1:1080`, or the same as an object. */
 export function listenerSchema(read: ReadText) {
@@ -38,8 +39,8 @@ function listenerObject(read: ReadText) {
       .describe(
         "TLS for the clients of this listener; of several, the certificate for the server name is used.",
       ),
-    users: z.array(user(read)).min(1).superRefine(checkUsers).optional()
-      .describe("Who may use it. Default: everybody who can reach it."),
+    users: usersSchema(read).optional()
+      .describe('Who may use it, or { "file": "path" }. Default: everybody who can reach it.'),
     open: z.boolean().default(false)
       .describe("Let everybody in who can reach a listener off the loopback."),
     forwarded: z.boolean().optional()
@@ -123,27 +124,6 @@ function parsePattern(text: string): string {
     throw new ValueError(`expected a name, or one behind *., found ${quote(text)}`);
   }
   return text.startsWith("*.") ? `*.${name}` : name;
-}
-
-function user(read: ReadText) {
-  return z.strictObject({
-    username: z.string().describe("The user's name."),
-    password: secret(read).describe('The user\'s password, or { "file": "path" }.'),
-  }).superRefine(({ username, password }, ctx) => {
-    for (const [key, value] of [["username", username], ["password", password]] as const) {
-      const length = byteLength(value);
-      if (length < 1 || length > 255) report(ctx, `expected 1 to 255 bytes, found ${length}`, [key]);
-    }
-    if (username.includes(":")) report(ctx, "a user name with a colon cannot log in over HTTP", ["username"]);
-  });
-}
-
-function checkUsers(users: readonly { username: string }[], ctx: Reports): void {
-  const seen = new Set<string>();
-  users.forEach(({ username }, index) => {
-    if (seen.has(username)) report(ctx, "this user is listed twice", [index, "username"]);
-    seen.add(username);
-  });
 }
 
 type Listener = z.output<ReturnType<typeof listenerObject>>;

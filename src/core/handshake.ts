@@ -24,7 +24,8 @@ export type Step =
     readonly what: string;
     readonly stage: Stage;
   }
-  | { readonly op: "write"; readonly bytes: Uint8Array };
+  | { readonly op: "write"; readonly bytes: Uint8Array }
+  | { readonly op: "wait"; readonly until: Promise<unknown> };
 
 /** A conversation with a peer; reading steps are answered with the bytes, a writing step with none. */
 export type Handshake<T> = Generator<Step, T, Uint8Array>;
@@ -49,6 +50,14 @@ export function* write(bytes: Uint8Array): Handshake<void> {
   yield { op: "write", bytes };
 }
 
+/** Waits for an answer that is not the peer's, if it takes any time. */
+export function* settled<T>(answer: T | Promise<T>): Handshake<T> {
+  if (!(answer instanceof Promise)) return answer;
+  let value: { readonly value: T } | undefined;
+  yield { op: "wait", until: answer.then((settled) => value = { value: settled }) };
+  return value!.value;
+}
+
 /** The message did not end within its limit. A handshake may catch it to answer in its own protocol. */
 export class TooLong extends ProxyError {}
 
@@ -59,6 +68,7 @@ export interface DriveOptions {
 }
 
 const handshakeLimit = 64 * 1024;
+const nothing = new Uint8Array(0);
 const sending = { stage: "request", what: null } as const;
 
 /**
@@ -87,6 +97,12 @@ export async function drive<T>(
         result = handshake.next(step.bytes);
         continue;
       }
+      if (step.op === "wait") {
+        await step.until;
+        scope.throwIfAborted();
+        result = handshake.next(nothing);
+        continue;
+      }
       follow?.reached(step);
       let end: number | "more" | Shortcoming = messageEnd(conn, step, budget, 0);
       while (end === "more") {
@@ -105,7 +121,7 @@ export async function drive<T>(
     return result.value;
   } catch (error) {
     follow?.failed(error);
-    const { stage, what } = waiting !== undefined && waiting.op !== "write" ? waiting : sending;
+    const { stage, what } = waiting !== undefined && "what" in waiting ? waiting : sending;
     if (scope.aborted) throw interrupted(scope.reason, what, peer, stage);
     throw asProxyError(error, { code: "closed", side: peer, stage });
   } finally {
@@ -118,7 +134,7 @@ function follower(trace: Trace) {
   let stage: Stage | undefined;
   let current: TraceStep | undefined;
   return {
-    reached(step: Exclude<Step, { op: "write" }>) {
+    reached(step: Reading) {
       if (step.stage === stage) return;
       current?.done();
       current = trace.begin(stage = step.stage, step.what);
@@ -128,7 +144,7 @@ function follower(trace: Trace) {
   };
 }
 
-type Reading = Exclude<Step, { op: "write" }>;
+type Reading = Extract<Step, { op: "read" | "until" }>;
 
 /** What is wrong with a message. */
 type Shortcoming = "too long" | "cut short";

@@ -28,8 +28,8 @@ export interface Handler {
 /** Sniffs the protocol within a layer that was peeled. */
 export type Next = (conn: Conn) => Promise<void>;
 
-/** Whether these credentials are a user's; `null` where a listener asks for none. */
-export type Gate = ((username: string, password: string) => boolean) | null;
+/** Whether these credentials are a user's, which may take a while to find out; `null` where a listener asks for none. */
+export type Gate = ((username: string, password: string) => boolean | Promise<boolean>) | null;
 
 /** One accepted connection, as handlers see it. */
 export interface Session {

@@ -148,7 +148,7 @@ class Client {
       session.refused(error);
       return client.answer(reply);
     };
-    const admitted = admission(session.gate, fields);
+    const admitted = await admission(session.gate, fields);
     if (!admitted.admitted) return await refuse(wrong(407, admitted.why, "auth", admitted.who));
     let target: Endpoint;
     try {

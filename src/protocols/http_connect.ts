@@ -10,7 +10,7 @@
 import { checkTarget, formatEndpoint, parseEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import { type ErrorCode, ProxyError } from "../core/errors.ts";
-import { type Find, type Handshake, read, TooLong, until, write } from "../core/handshake.ts";
+import { type Find, type Handshake, read, settled, TooLong, until, write } from "../core/handshake.ts";
 import {
   type Field,
   fieldValues,
@@ -153,7 +153,7 @@ export function* accept({ target, fields }: RequestHead, gate: Gate): Handshake<
   if (fields.some(([name]) => name === "content-length" || name === "transfer-encoding")) {
     throw yield* refuse(wrong(400, "CONNECT has no body", "protocol"));
   }
-  const admitted = admission(gate, fields);
+  const admitted = yield* settled(admission(gate, fields));
   if (!admitted.admitted) throw yield* refuse(wrong(407, admitted.why, "auth", admitted.who));
   return {
     target: endpoint,

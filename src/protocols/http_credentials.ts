@@ -11,18 +11,22 @@ export type Admission =
   | { readonly admitted: true; readonly user?: string }
   | { readonly admitted: false; readonly why: string; readonly who: string };
 
-/** Asks the gate about the credentials of a request. */
-export function admission(gate: Gate, fields: readonly Field[]): Admission {
+/** Asks the gate about the credentials of a request; it may take its time. */
+export function admission(gate: Gate, fields: readonly Field[]): Admission | Promise<Admission> {
   if (gate === null) return { admitted: true };
   const [value = "", ...others] = fieldValues(fields, "proxy-authorization");
   const encoded = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(value)?.[1];
   const credentials = others.length > 0 || encoded === undefined ? undefined : decodeBasic(encoded);
-  if (credentials !== undefined && gate(credentials.username, credentials.password)) {
-    return { admitted: true, user: credentials.username };
+  if (credentials === undefined) {
+    return { admitted: false, why: value === "" ? "credentials are missing" : "wrong credentials", who: "" };
   }
-  const why = value === "" ? "credentials are missing" : "wrong credentials";
-  const who = credentials === undefined ? "" : ` for user ${JSON.stringify(credentials.username)}`;
-  return { admitted: false, why, who };
+  const { username, password } = credentials;
+  const admit = (passed: boolean): Admission =>
+    passed
+      ? { admitted: true, user: username }
+      : { admitted: false, why: "wrong credentials", who: ` for user ${JSON.stringify(username)}` };
+  const passed = gate(username, password);
+  return typeof passed === "boolean" ? admit(passed) : passed.then(admit);
 }
 
 /** The password begins behind the first colon, and may hold more of them. */

@@ -20,7 +20,7 @@ export async function serveRequest(
   pool: Pool,
 ): Promise<boolean> {
   const { head } = request;
-  const admitted = admission(session.gate, head.fields);
+  const admitted = await admission(session.gate, head.fields);
   if (!admitted.admitted) {
     const { error, reply } = wrong(407, admitted.why, "auth", admitted.who);
     session.refused(error);

@@ -9,7 +9,7 @@
 import { checkTarget, ipBytes, ipFromBytes, ipVersion, parseHostname } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import { type ErrorCode, ProxyError } from "../core/errors.ts";
-import { type Handshake, read, write } from "../core/handshake.ts";
+import { type Handshake, read, settled, write } from "../core/handshake.ts";
 import { type Gate, type Inbound, tunnelHandler, type TunnelRequest } from "../core/serve.ts";
 
 const VERSION = 5;
@@ -212,7 +212,8 @@ function* authenticate(gate: NonNullable<Gate>): Handshake<string> {
   const secret = yield* read(secretLength, "the password", "auth");
   const username = decode(name);
   const password = decode(secret);
-  if (username === undefined || password === undefined || !gate(username, password)) {
+  const known = username !== undefined && password !== undefined;
+  if (!known || !(yield* settled(gate(username, password)))) {
     const who = username === undefined ? "an unreadable user name" : `user ${JSON.stringify(username)}`;
     throw yield* refuse("auth", `wrong credentials for ${who}`, [AUTH_VERSION, 1]);
   }

@@ -24,6 +24,7 @@ test("--help gives an overview of every command and of the exit status", async (
       "trace TARGET",
       "connect TARGET",
       "import FILE",
+      "passwd USER",
       "schema",
       "COMMAND --help",
       "--version",
@@ -41,6 +42,7 @@ const options: Record<string, readonly string[]> = {
   trace: ["TARGET", "-c FILE", "-F HOP", "--count", "--json", "--user", "--from", "--listener", "--protocol"],
   connect: ["TARGET", "-c FILE", "-F HOP"],
   import: ["FILE", "--env", "--from", "gost", "proxychains", "glider", "sing-box"],
+  passwd: ["USER", "users.txt", "SIGHUP"],
   schema: ["schema"],
 };
 

@@ -201,7 +201,7 @@ test("any password in the environment works in a URL", async () => {
         JSON.stringify({ listeners: ["u:${P}@127.0.0.1:1"], hops: { h: "socks5://u:${P}@h" } }),
         { environment: () => password },
       );
-      assertEquals([hops.h.password, listeners[0].users?.[0].password], [password, password]);
+      assertEquals([hops.h.password, listeners[0].users], [password, [{ username: "u", password }]]);
     }),
   );
 });

@@ -14,6 +14,7 @@ import {
   type Find,
   type Handshake,
   read,
+  settled,
   TooLong,
   until,
   write,
@@ -49,6 +50,35 @@ test("each step gets its message and what follows is left, however the bytes arr
     assertEquals(fromUtf8(conn.buffered), "REST", `pieces of ${size}`);
     assertEquals(inner.calls, [], "the connection is the caller's");
   }
+});
+
+test("an answer of somebody else's is waited for, if it takes any time", async () => {
+  for (const answer of ["x", Promise.resolve("x")]) {
+    const asking = function* (): Handshake<string> {
+      const [first] = yield* read(1, "one byte");
+      const second = yield* settled(answer);
+      return fromUtf8(Uint8Array.of(first)) + second + fromUtf8(yield* read(1, "one byte"));
+    };
+    const conn = new BufferedConn(new FakeConn(utf8("ab")));
+    assertEquals(await drive(conn, asking(), background, client), "axb");
+  }
+});
+
+test("what fails while it is waited for ends the handshake, and so does an abort", async () => {
+  const broken = new ProxyError("broken", { code: "failed", side: "local", stage: "auth" });
+  const failing = drive(
+    new BufferedConn(new FakeConn()),
+    settled(Promise.reject(broken)),
+    background,
+    client,
+  );
+  assertStrictEquals(await rejectionOf(failing), broken);
+  const controller = new AbortController();
+  const late = Promise.withResolvers<string>();
+  const waiting = drive(new BufferedConn(new FakeConn()), settled(late.promise), controller, client);
+  controller.abort(broken);
+  late.resolve("too late");
+  assertStrictEquals(await rejectionOf(waiting), broken);
 });
 
 test("nothing is read beyond what the handshake asks for", async () => {

@@ -30,6 +30,8 @@ test("every example has its test", () => {
     "module.ts",
     "relay.yaml",
     "ssh_config",
+    "users.jsonc",
+    "users.txt",
   ]);
 });
 

@@ -26,6 +26,7 @@ stack.defer(() => rmSync(programs, { recursive: true, force: true }));
 after(() => stack.disposeAsync());
 before(async () => {
   files.write("alice.secret", "correct horse\n");
+  await must("cp", [join(root, "examples", "users.txt"), files.join("users.txt")]);
   const issuer = await authority(files, "documents");
   for (const name of ["cert", "relay"]) {
     const { cert, key } = await issuer.issue("localhost");

@@ -167,29 +167,33 @@ for (
   });
 }
 
-test("every stream authenticates by itself, and a 407 is no reason to end the others", async () => {
-  const gate = gateFor("alice", "se:cret");
-  const { peer, asked, refused } = h2Client({ gate });
-  const decoder = new HpackDecoder();
-  const basic = (text: string) => ({ "proxy-authorization": `Basic ${btoa(text)}` });
-  await peer.greet();
-  await peer.send(h2.connectTo(1, "a:1"));
-  const { status, fields } = await answer(peer, 1, decoder);
-  assertEquals(status, 407);
-  assertStringIncludes(fields["proxy-authenticate"], "Basic realm=");
-  await peer.send(h2.connectTo(3, "a:1", basic("alice:wrong")));
-  assertEquals((await answer(peer, 3, decoder)).status, 407);
-  await peer.send(h2.connectTo(5, "a:1", basic("alice:se:cret")));
-  assertEquals((await answer(peer, 5, decoder)).status, 200);
-  await peer.send(h2.connectTo(7, "a:1"));
-  assertEquals((await answer(peer, 7, decoder)).status, 407);
-  assertEquals(asked.map(({ user }) => user), ["alice"]);
-  assertEquals(refused.map((error) => error.message), [
-    "credentials are missing",
-    'wrong credentials for user "alice"',
-    "credentials are missing",
-  ]);
-});
+for (const slow of [false, true]) {
+  const how = slow ? ", by a gate that takes its time" : "";
+  test(`every stream authenticates by itself, and a 407 is no reason to end the others${how}`, async () => {
+    const known = gateFor("alice", "se:cret");
+    const gate = slow ? (name: string, password: string) => Promise.resolve(known(name, password)) : known;
+    const { peer, asked, refused } = h2Client({ gate });
+    const decoder = new HpackDecoder();
+    const basic = (text: string) => ({ "proxy-authorization": `Basic ${btoa(text)}` });
+    await peer.greet();
+    await peer.send(h2.connectTo(1, "a:1"));
+    const { status, fields } = await answer(peer, 1, decoder);
+    assertEquals(status, 407);
+    assertStringIncludes(fields["proxy-authenticate"], "Basic realm=");
+    await peer.send(h2.connectTo(3, "a:1", basic("alice:wrong")));
+    assertEquals((await answer(peer, 3, decoder)).status, 407);
+    await peer.send(h2.connectTo(5, "a:1", basic("alice:se:cret")));
+    assertEquals((await answer(peer, 5, decoder)).status, 200);
+    await peer.send(h2.connectTo(7, "a:1"));
+    assertEquals((await answer(peer, 7, decoder)).status, 407);
+    assertEquals(asked.map(({ user }) => user), ["alice"]);
+    assertEquals(refused.map((error) => error.message), [
+      "credentials are missing",
+      'wrong credentials for user "alice"',
+      "credentials are missing",
+    ]);
+  });
+}
 
 test("a listener that retires sends GOAWAY, lets its streams go on, and ends behind the last one", async () => {
   const { peer, targets: [target], retire, handled, asked } = await h2Tunnel();

@@ -60,6 +60,7 @@ export class Party<T> {
         this.#advance(() => this.handshake.next(step.bytes));
         continue;
       }
+      if (step.op === "wait") throw new Error("a conversation in memory has nobody else to wait for");
       const max = Math.min(this.#budget, step.op === "until" ? step.max : this.#budget);
       const end = step.op === "read" ? step.n : step.find(this.rest.subarray(0, max), 0);
       const failure = { side: "client", stage: step.stage } as const;

@@ -13,12 +13,15 @@ export type HopDraft = HopUrl;
 /** A listener, in the object form of the configuration. */
 export type ListenerDraft = Pick<ListenerUrl, "address" | "protocols" | "target" | "tls" | "users" | "sni">;
 
-/** A choice among the names of hops and chains. */
+/** What is chosen from: a hop, a chain or `direct` by its name, hops in a row, or a choice again. */
+export type Member = Element | readonly string[];
+
+/** A choice. */
 export interface GroupDraft {
-  readonly failover?: readonly string[];
-  readonly roundRobin?: readonly string[];
-  readonly random?: readonly string[];
-  readonly fastest?: readonly string[];
+  readonly failover?: readonly Member[];
+  readonly roundRobin?: readonly Member[];
+  readonly random?: readonly Member[];
+  readonly fastest?: readonly Member[];
   readonly check?: { readonly target: string; readonly every?: string };
 }
 

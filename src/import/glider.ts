@@ -73,7 +73,9 @@ async function addRule(rule: readonly Setting[], draft: Draft, read: ReadFile): 
 function way(all: readonly Setting[], draft: Draft): Via {
   const last = (key: string) => all.findLast((setting) => setting.key === key);
   const forwards = all.filter(({ key }) => key === "forward").map((setting) => forwarder(setting, draft));
-  const ways = forwards.filter((way) => way !== undefined).sort((a, b) => b.priority - a.priority);
+  const known = forwards.filter((way) => way !== undefined);
+  const ways = known.filter(({ via }) => via !== "reject" || known.length === 1)
+    .sort((a, b) => b.priority - a.priority);
   if (ways.length === 0) return forwards.length === 0 ? "direct" : "reject";
   const strategy = last("strategy");
   const kind = kinds[strategy?.value ?? "rr"];

@@ -41,11 +41,15 @@ export function importProxychains(text: string, draft: Draft): void {
     throw new ImportError({ message: "expected proxies under [ProxyList], found none" });
   }
   const names = proxies.map(({ type, hop, line }, index) => {
-    const last = kind === "random" || kind === "round_robin" || index === proxies.length - 1;
+    // Any hop may be the last of a chain that is not strict; addresses are not looked up anyway.
+    const last = kind !== "strict" || index === proxies.length - 1;
     return draft.hop(spoken(type, hop, remoteNames, last, line), { line });
   });
-  if (kind === "dynamic" && proxies.length > 1) {
+  if (kind === "dynamic" && proxies.length > mostDynamic) {
     draft.note(kindLine, "`dynamic_chain` skips dead proxies; here, every hop of the chain has to work");
+  }
+  if ((kind === "random" || kind === "round_robin") && length > 1 && proxies.length > 1) {
+    draft.note(kindLine, `\`${kind}_chain\` may take one proxy for several places of a chain here`);
   }
   const chain = draft.chain(elements(kind, names, length), { line: kindLine });
   draft.listener({ address: "127.0.0.1:1080" });
@@ -55,9 +59,22 @@ export function importProxychains(text: string, draft: Draft): void {
 }
 
 function elements(kind: Kind, names: readonly string[], length: number): Element[] {
-  if (names.length === 1 || kind === "strict" || kind === "dynamic") return [...names];
+  const strict = kind === "strict" || kind === "dynamic" && names.length > mostDynamic;
+  if (names.length === 1 || strict) return [...names];
+  if (kind === "dynamic") return [{ failover: parts(names) }];
   const choice = kind === "random" ? { random: names } : { roundRobin: names };
   return Array.from({ length: Math.min(length, names.length) }, () => choice);
+}
+
+/** There are 2ⁿ - 1 chains to try when any but the last living proxy may be dead; more than seven help nobody. */
+const mostDynamic = 3;
+
+/** All that is left of a chain when some are dead, the longest first. */
+function parts(names: readonly string[]): string[][] {
+  const all = names.reduce<string[][]>((parts, name) => [...parts, ...parts.map((part) => [...part, name])], [
+    [],
+  ]);
+  return all.filter((part) => part.length > 0).sort((a, b) => b.length - a.length);
 }
 
 function proxy([type, host, port, username, password]: readonly string[], line: number): Proxy {

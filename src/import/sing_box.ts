@@ -83,7 +83,7 @@ class Ways {
     }
     if (type === "selector" || type === "urltest") return this.#group(type, item);
     const hops = this.#hops(tag, item, []);
-    return hops && this.draft.chain(hops, { line: item.line, name: validName(tag) });
+    return hops && this.draft.chain(hops, { line: item.line, name: `to-${validName(tag)}` });
   }
 
   /** The hops that lead to a server, through those of its detour. */
@@ -119,14 +119,14 @@ class Ways {
     if (type === "selector" && members.length > 1) {
       this.draft.note(item.line, "nobody switches a `selector` by hand here: the first that works is taken");
     }
-    const names = members.filter((via) => typeof via === "string");
-    if (names.length < members.length) {
-      this.draft.note(item.line, "a group within a group cannot be carried over; its members are left out");
+    const choices = members.filter((via) => via !== "reject");
+    if (choices.length < members.length) {
+      this.draft.note(item.line, "an outbound of type `block` cannot be a choice; it is left out");
     }
     const check = type === "urltest" ? checkOf(item) : {};
     item.reportRest(this.draft, type);
-    if (names.length < 2) return names[0];
-    return { [type === "selector" ? "failover" : "fastest"]: names, ...check };
+    if (choices.length < 2) return choices[0];
+    return { [type === "selector" ? "failover" : "fastest"]: choices, ...check };
   }
 }
 

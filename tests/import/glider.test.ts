@@ -107,6 +107,34 @@ test("without a forwarder that can be carried over, nothing goes directly instea
   assertEquals(report, ["f:2: `forward`: vmess:// cannot be carried over; this forwarder is left out"]);
 });
 
+test("several forwarders are a choice by their strategy, with the check", async () => {
+  const forwards =
+    "forward=http://a:1#priority=1\nforward=http://b:2,socks5://c:3#priority=9\nforward=vmess://x@d:4\n";
+  const strategies: [name: string, kind: string, report: string[]][] = [
+    ["rr", "roundRobin", ["f:6: priorities are heeded by the strategy `ha` alone"]],
+    ["ha", "failover", []],
+    ["lha", "fastest", ["f:6: priorities are heeded by the strategy `ha` alone"]],
+    ["dh", "roundRobin", [
+      "f:6: the strategy `dh` is not known here; the forwarders take turns",
+      "f:6: priorities are heeded by the strategy `ha` alone",
+    ]],
+  ];
+  for (const [strategy, kind, notes] of strategies) {
+    const { config, report } = await importing(
+      `listen=127.0.0.1:1\n${forwards}check=http://www.example.com/x#expect=200\nstrategy=${strategy}\ncheckinterval=60\n`,
+    );
+    const { chains, routes } = config as { chains: unknown; routes: unknown };
+    assertEquals(chains, { out: ["hop1"], out2: ["hop2", "hop3"] });
+    assertEquals(routes, [
+      { via: { [kind]: ["out2", "out"], check: { target: "www.example.com:80", every: "60s" } } },
+    ]);
+    assertEquals(report, [
+      "f:4: `forward`: vmess:// cannot be carried over; this forwarder is left out",
+      ...notes,
+    ]);
+  }
+});
+
 test("what is no glider.conf is refused", async () => {
   assertEquals(await refusal("listen=:1\nnonsense\n"), ["f:2: expected KEY=VALUE"]);
   assertEquals(await refusal("listen=127.0.0.1:1\nrulefile=x.rule\n"), ["f:2: no x.rule"]);

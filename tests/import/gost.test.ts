@@ -138,6 +138,37 @@ test("several command lines in a file are told apart by their listeners", async 
   assertEquals(report, []);
 });
 
+test("several addresses of a hop are a choice", async () => {
+  const { config, report } = await importing(
+    "gost -L 127.0.0.1:1 -F 'http://a:b@h1:1,h2:2' -F 'socks5://h3:3?ip=192.0.2.1,192.0.2.2:9&strategy=fifo&max_fails=1' " +
+      "-F 'https://h4:4?ip=192.0.2.3,192.0.2.4&secure=true&strategy=rand' -F 'http://h5:5,h6:6?strategy=hash'",
+  );
+  const hop = (protocol: string, address: string, more = {}) => ({ protocol, address, ...more });
+  const [login, tls] = [{ username: "a", password: "b" }, { tls: { serverName: "h4" } }];
+  assertEquals(config, {
+    listeners: [{ address: "127.0.0.1:1" }],
+    hops: {
+      hop1: hop("http", "h1:1", login),
+      hop2: hop("http", "h2:2", login),
+      hop3: hop("socks5", "192.0.2.1:3"),
+      hop4: hop("socks5", "192.0.2.2:9"),
+      hop5: hop("http+tls", "192.0.2.3:4", tls),
+      hop6: hop("http+tls", "192.0.2.4:4", tls),
+      hop7: hop("http", "h5:5"),
+      hop8: hop("http", "h6:6"),
+    },
+    chains: {
+      out: [
+        { roundRobin: ["hop1", "hop2"] },
+        { failover: ["hop3", "hop4"] },
+        { random: ["hop5", "hop6"] },
+        { roundRobin: ["hop7", "hop8"] },
+      ],
+    },
+  });
+  assertEquals(report, ["f:1: -F: the strategy `hash` is not known here; the hops take turns instead"]);
+});
+
 const refused: [what: string, text: string, problems: string[]][] = [
   ["a hop of another kind", "gost -L :1 -F kcp://a:b@h:1", [
     "f:1: -F kcp:// cannot be carried over, and a chain without it would lead elsewhere",

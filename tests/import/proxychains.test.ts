@@ -76,10 +76,38 @@ socks5 10.0.0.1 1
   ]);
 });
 
-test("a dynamic chain is a strict one here, and that is said", async () => {
-  const { config, report } = await importing("dynamic_chain\nproxy_dns\n[ProxyList]\nhttp a 1\nhttp b 2\n");
-  assertEquals((config as { chains: unknown }).chains, { out: ["hop1", "hop2"] });
-  assertEquals(report, ["f:1: `dynamic_chain` skips dead proxies; here, every hop of the chain has to work"]);
+test("a dynamic chain tries what is left of it, the longest first", async () => {
+  const list = (...names: string[]) => names.map((name, n) => `http ${name} ${n + 1}\n`).join("");
+  const dynamic = (proxies: string) => importing(`dynamic_chain\nproxy_dns\n[ProxyList]\n${proxies}`);
+  const { config, report } = await dynamic(list("a", "b", "c"));
+  const [one, two, three] = ["hop1", "hop2", "hop3"];
+  assertEquals((config as { chains: unknown }).chains, {
+    out: [{ failover: [[one, two, three], [one, two], [one, three], [two, three], [one], [two], [three]] }],
+  });
+  assertEquals(report, []);
+  const alone = await dynamic(list("a"));
+  assertEquals((alone.config as { chains: unknown }).chains, { out: [one] });
+  const many = await dynamic(list("a", "b", "c", "d"));
+  assertEquals((many.config as { chains: unknown }).chains, { out: [one, two, three, "hop4"] });
+  assertEquals(many.report, [
+    "f:1: `dynamic_chain` skips dead proxies; here, every hop of the chain has to work",
+  ]);
+});
+
+test("a random chain, and one that takes turns, choose for each place", async () => {
+  const [random, turns] = await Promise.all(
+    ["random_chain\nchain_len = 2", "round_robin_chain"].map((kind) =>
+      importing(`${kind}\nproxy_dns\n[ProxyList]\nhttp a 1\nsocks5 b 2\n`)
+    ),
+  );
+  const names = ["hop1", "hop2"];
+  assertEquals((random.config as { chains: unknown }).chains, {
+    out: [{ random: names }, { random: names }],
+  });
+  assertEquals((turns.config as { chains: unknown }).chains, { out: [{ roundRobin: names }] });
+  assertEquals(random.report, [
+    "f:1: `random_chain` may take one proxy for several places of a chain here",
+  ]);
 });
 
 const refused: [what: string, text: string, problems: string[]][] = [

@@ -51,7 +51,7 @@ test("proxies with credentials, TLS and a detour", async () => {
         timeout: "5s",
       },
     },
-    chains: { "exit-home": ["office", "exit-home"] },
+    chains: { "to-exit-home": ["office", "exit-home"] },
   });
   assertEquals(report.map((line) => line.replace(/^f:\d+: /, "")), [
     "tls: `utls` is left out",
@@ -99,14 +99,14 @@ test("inbounds are listeners, and rules are routes", async () => {
       a: { protocol: "socks4a", address: "a.example:1" },
       b: { protocol: "http", address: "b.example:2" },
     },
-    chains: { a: ["a"], b: ["b"] },
+    chains: { "to-a": ["a"], "to-b": ["b"] },
     routes: [
       { to: ["corp.example", "*.corp.example", "*.lan", "10.0.0.0/8"], via: "direct" },
       { to: ["ads.example"], via: "reject" },
       { to: ["*:25", "*:587"], via: "reject" },
-      { to: ["[fc00::/7]:1000-2000"], via: "a" },
+      { to: ["[fc00::/7]:1000-2000"], via: "to-a" },
       { to: ["x.example"], via: "reject" },
-      { via: "b" },
+      { via: "to-b" },
     ],
   });
   assertEquals(report.map((line) => line.replace(/^f:\d+: /, "")), [
@@ -117,6 +117,45 @@ test("inbounds are listeners, and rules are routes", async () => {
     "a rule with `geosite` cannot be carried over",
     'a rule with the action "sniff" cannot be carried over',
     "route: `auto_detect_interface` is left out",
+  ]);
+});
+
+test("selectors and urltests are choices, one within the other", async () => {
+  const server = (tag: string, more = {}) => ({ type: "socks", tag, server: tag, server_port: 1, ...more });
+  const { config, report } = await importing(json({
+    outbounds: [
+      { type: "selector", tag: "pick", outbounds: ["a", "auto", "v", "block"], default: "auto" },
+      {
+        type: "urltest",
+        tag: "auto",
+        outbounds: ["a", "b", "direct"],
+        url: "http://x.example/",
+        interval: "1m",
+      },
+      server("a"),
+      server("b", { detour: "a" }),
+      { type: "vmess", tag: "v" },
+      { type: "block", tag: "block" },
+      { type: "direct", tag: "direct" },
+    ],
+  }));
+  assertEquals(config, {
+    listeners,
+    hops: { a: { protocol: "socks5", address: "a:1" }, b: { protocol: "socks5", address: "b:1" } },
+    chains: { "to-a": ["a"], "to-b": ["a", "b"] },
+    routes: [{
+      via: {
+        failover: [
+          { fastest: ["to-a", "to-b", "direct"], check: { target: "x.example:80", every: "1m" } },
+          "to-a",
+        ],
+      },
+    }],
+  });
+  assertEquals(report.map((line) => line.replace(/^f:\d+: /, "")), [
+    "nobody switches a `selector` by hand here: the first that works is taken",
+    "an outbound of type `block` cannot be a choice; it is left out",
+    'an outbound of type "vmess" cannot be carried over',
   ]);
 });
 

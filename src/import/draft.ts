@@ -4,8 +4,10 @@
  * @module
  */
 import { isLoopback } from "../core/address.ts";
+import { ValueError } from "../config/problems.ts";
 import { parseListenAddress } from "../config/url.ts";
 import type { HopUrl, ListenerUrl } from "../config/url.ts";
+import type { Endpoint } from "../core/conn.ts";
 
 /** A hop, in the object form of the configuration. */
 export type HopDraft = HopUrl;
@@ -99,7 +101,7 @@ export class Draft {
 
   /** Adds a listener; one that would be an open proxy is moved to the loopback. */
   listener(value: ListenerDraft, line?: number): ListenerDraft {
-    const { hostname, port } = parseListenAddress(value.address);
+    const { hostname, port } = listenAddress(value.address, line);
     const guarded = value.users !== undefined || value.tls?.clientCa !== undefined;
     if (guarded || isLoopback(hostname)) {
       this.listeners.push({ value, line });
@@ -115,6 +117,15 @@ export class Draft {
       `was ${value.address}, open to everybody; list "users" or say "open": true to have it back`;
     this.listeners.push({ value: moved, line, comment });
     return moved;
+  }
+}
+
+function listenAddress(text: string, line?: number): Endpoint {
+  try {
+    return parseListenAddress(text);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ImportError({ line, message: `a listener: ${error.message}` });
   }
 }
 

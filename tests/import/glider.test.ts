@@ -136,6 +136,7 @@ test("several forwarders are a choice by their strategy, with the check", async 
 });
 
 test("what is no glider.conf is refused", async () => {
+  assertEquals(await refusal("listen=nonsense\n"), ["f:1: a listener: expected host:port, found no port"]);
   assertEquals(await refusal("listen=:1\nnonsense\n"), ["f:2: expected KEY=VALUE"]);
   assertEquals(await refusal("listen=127.0.0.1:1\nrulefile=x.rule\n"), ["f:2: no x.rule"]);
 });

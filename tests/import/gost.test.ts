@@ -179,6 +179,9 @@ const refused: [what: string, text: string, problems: string[]][] = [
   ["a port that is none", "gost -F http://alice:hunter2@h:hunter3", [
     "f:1: hops.hop1.address: expected a port from 1 to 65535, found something else behind the host",
   ]],
+  ["a listener's port that is none", "gost \\\n -L :99999", [
+    'f:2: a listener: "99999" is not a port; expected 0 to 65535',
+  ]],
   ["a quote that is not closed", "gost \\\n  -F 'http://alice:hunter2@h", ["f:2: a quote (') is not closed"]],
   ["an option without a value", "gost -L", ["f:1: -L has no value"]],
   ["no host", "gost -F http://", ["f:1: -F has no host"]],

@@ -11,7 +11,7 @@ import type { Network } from "./core/direct.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
 import { Certificates } from "./certificates.ts";
-import type { Config, ListenerConfig, TargetConfig } from "./config/schema.ts";
+import type { Config, ListenerConfig, TargetConfig, TargetGroupConfig } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
@@ -20,6 +20,8 @@ import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
 import { calledInConfig, httpVersions, inbound, type InboundName } from "./registry.ts";
 import { Healths } from "./routing/health.ts";
 import { makeRouter, type Router } from "./routing/router.ts";
+import { amongTargets } from "./routing/targets.ts";
+import { type Means, reportTo } from "./routing/via.ts";
 import type { Candidate, Service } from "./session.ts";
 
 /** What a server does, made whole before any of it takes effect. */
@@ -47,6 +49,7 @@ export function makePlan(
   const healths = new Healths();
   const means = { network, timeouts: config.timeouts, retired, log, healths, earlier: earlier?.healths };
   const router = makeRouter(config, means, dialer);
+  const toTarget = (target: TargetConfig | TargetGroupConfig) => makeTarget(target, means);
   return {
     healths,
     listeners: config.listeners.map((listener, index) => ({
@@ -54,6 +57,7 @@ export function makePlan(
       service: makeService(
         listener,
         (asked, ctx) => router({ ...asked, listener: index, protocol: calledInRoutes(asked.protocol) }, ctx),
+        toTarget,
         config,
         log,
         retired,
@@ -68,6 +72,7 @@ export function makePlan(
 function makeService(
   listener: ListenerConfig,
   route: Router,
+  toTarget: ToTarget,
   config: Config,
   log: Log,
   retired: AbortSignal,
@@ -76,11 +81,11 @@ function makeService(
   const { idle, halfClosed, handshake, connect } = config.timeouts;
   const protocols = protocolsOf(listener);
   const spoken = protocols.length === 0 ? [] : speak(protocols);
-  const inTls = tlsCandidate(listener, protocols, connect, log);
+  const inTls = tlsCandidate(listener, protocols, connect, toTarget, log);
   return {
     listener: formatEndpoint(listener.address),
     gate: makeGate(users),
-    target: target && makeTarget(target, connect),
+    target: target && toTarget(target),
     trusts: proxyProtocol &&
       ((peer) => proxyProtocol.trusted.some((cidr) => cidrContains(cidr, peer.hostname))),
     candidates: target !== undefined
@@ -116,6 +121,7 @@ function tlsCandidate(
   { sni, tls }: ListenerConfig,
   protocols: readonly InboundName[],
   timeout: number,
+  toTarget: ToTarget,
   log: Log,
 ): Candidate | undefined {
   if (sni === undefined && tls === undefined) return undefined;
@@ -123,7 +129,7 @@ function tlsCandidate(
   const alpn = protocols.includes("http") ? httpVersions : undefined;
   const certificates = tls &&
     new Certificates(tls.map((one) => one.target === undefined ? { ...one, alpn } : one), log);
-  const targets = (tls ?? []).map(({ target }) => target && makeTarget(target, timeout));
+  const targets = (tls ?? []).map(({ target }) => target && toTarget(target));
   const handler = tlsByName({
     passOn: sni && {
       port: sni.port,
@@ -151,8 +157,22 @@ function forwarding(peel: Handler, target: Target): Handler {
   };
 }
 
-function makeTarget(target: TargetConfig, timeout: number): Target {
-  return { address: target.address, layer: targetLayer(target, timeout) };
+type ToTarget = (target: TargetConfig | TargetGroupConfig) => Target;
+
+function makeTarget(
+  target: TargetConfig | TargetGroupConfig,
+  { timeouts, log, healths, earlier }: Means & { readonly healths: Healths },
+): Target {
+  const layerOf = (one: TargetConfig) => targetLayer(one, timeouts.connect);
+  if (!("members" in target)) return { address: target.address, layer: layerOf(target) };
+  const { kind, members } = target;
+  const targets = members.map(({ weight, ...one }) => ({
+    address: one.address,
+    layer: layerOf(one),
+    weight,
+    health: healths.of(JSON.stringify(one), earlier),
+  }));
+  return { address: targets[0].address, among: amongTargets(kind, targets, reportTo(log)) };
 }
 
 /** What goes around a connection to a target: who the client is, then TLS. */

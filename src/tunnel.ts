@@ -112,7 +112,8 @@ export class Tunnel implements Way {
 
   async #dial(): Promise<Line> {
     const { stopping, outgoing } = this.house;
-    const trail = this.#trail = this.#routed!.chooses ? new Trail() : undefined;
+    const chooses = this.#routed!.chooses || this.destination.among !== undefined;
+    const trail = this.#trail = chooses ? new Trail() : undefined;
     const scope = new Scope(stopping, null, { outgoing, client: this.#named(), trail });
     const wanted = this.wanted && new Scope(this.wanted, scope);
     try {
@@ -125,10 +126,10 @@ export class Tunnel implements Way {
   }
 
   async #reach({ dialer, way }: Routed, ctx: Context): Promise<Line> {
-    const { target, request, layer } = this.destination;
+    const { target, request, layer, among } = this.destination;
     // Only what goes to port 80 is sure to be HTTP for everybody on the way.
     const proxy = request?.absolute && target.port === 80 ? await dialer.forward?.(target, ctx) : undefined;
-    const conn = proxy?.conn ?? await dialer.dial(target, ctx);
+    const conn = proxy?.conn ?? await (among?.(dialer) ?? dialer).dial(target, ctx);
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
@@ -186,7 +187,7 @@ export class Tunnel implements Way {
       protocol: this.protocol,
       user,
       ...(request && { method: request.method }),
-      target: formatEndpoint(target),
+      target: formatEndpoint(this.#trail?.target ?? target),
       ...(route !== undefined && { route }),
       via: this.#trail?.via ?? via,
       ...fields,

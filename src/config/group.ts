@@ -9,7 +9,7 @@ import type { ReadText } from "./files.ts";
 import { hopSchema } from "./hop.ts";
 import { type GroupKind, groupKinds } from "./protocols.ts";
 import { parseAddress } from "./url.ts";
-import { count, duration, parsed, report } from "./values.ts";
+import { count, duration, parsed, report, type Reports } from "./values.ts";
 
 type HopInput = z.input<ReturnType<typeof hopSchema>>;
 type Hop = z.output<ReturnType<typeof hopSchema>>;
@@ -61,7 +61,8 @@ export function elementSchemas(read: ReadText): ElementSchemas {
   return { element, group };
 }
 
-function groupSchema(member: z.ZodType<Member, MemberInput>) {
+/** Lists of members, by the ways to choose among them; one of them has to be there. */
+export function membersSchema<Out, In>(member: z.ZodType<Out, In>) {
   const weighted = strictly(
     ["via", "weight"],
     z.strictObject({
@@ -70,7 +71,7 @@ function groupSchema(member: z.ZodType<Member, MemberInput>) {
     }),
   );
   const members = z.array(z.union([weighted, member])).min(1).optional();
-  const group = z.strictObject({
+  return {
     failover: members.describe("The first member that works."),
     roundRobin: members.describe("One member after another."),
     random: members.describe(
@@ -78,28 +79,37 @@ function groupSchema(member: z.ZodType<Member, MemberInput>) {
     ),
     leastTunnels: members.describe("The member that carries the fewest tunnels."),
     fastest: members.describe("The member through which a connection takes the least time."),
+  };
+}
+
+function groupSchema(member: z.ZodType<Member, MemberInput>) {
+  const group = z.strictObject({
+    ...membersSchema(member),
     check: z.strictObject({
       target: parsed((text) => parseAddress(text)).describe("host:port to connect to through each member."),
       every: duration().prefault("30s").describe("How often."),
     }).optional().describe("Find out which members work before clients do."),
-  }).superRefine((group, ctx) => {
-    const [kind, second] = groupKinds.filter((kind) => group[kind] !== undefined);
-    if (kind === undefined) {
-      report(ctx, `expected members in the order of one of ${groupKinds.join(", ")}`);
-    } else if (second !== undefined) {
-      report(ctx, `a group has one way to choose, and this one has \`${kind}\` too`, [second]);
-    } else if (kind !== "random") {
-      group[kind]!.forEach((member, index) => {
-        if (typeof member !== "object" || !("via" in member)) return;
-        report(ctx, "only `random` goes by weights; name the member alone", [kind, index]);
-      });
-    }
-  });
+  }).superRefine(checkGroup);
   return strictly(groupKinds, group);
 }
 
+/** One way to choose, and weights only where they have a meaning. */
+export function checkGroup(group: Partial<Record<GroupKind, readonly unknown[]>>, ctx: Reports): void {
+  const [kind, second] = groupKinds.filter((kind) => group[kind] !== undefined);
+  if (kind === undefined) {
+    report(ctx, `expected members in the order of one of ${groupKinds.join(", ")}`);
+  } else if (second !== undefined) {
+    report(ctx, `a group has one way to choose, and this one has \`${kind}\` too`, [second]);
+  } else if (kind !== "random") {
+    group[kind]!.forEach((member, index) => {
+      if (typeof member !== "object" || member === null || !("via" in member)) return;
+      report(ctx, "only `random` goes by weights; name the member alone", [kind, index]);
+    });
+  }
+}
+
 /** The schema for objects that have one of these keys; all others are of another kind, for a union to tell. */
-function strictly<S extends z.ZodType>(
+export function strictly<S extends z.ZodType>(
   kinds: readonly string[],
   schema: S,
 ): z.ZodType<z.output<S>, z.input<S>> {

@@ -8,9 +8,10 @@ import { formatEndpoint, isLoopback, parseHostname } from "../core/address.ts";
 import { parseCidr } from "../core/cidr.ts";
 import { checkKeyPair } from "./certificates.ts";
 import { pemFile, type ReadText } from "./files.ts";
+import { checkGroup, membersSchema, strictly } from "./group.ts";
 import { proxyProtocolVersion, tlsClient } from "./hop.ts";
 import { quote, ValueError } from "./problems.ts";
-import { listenerProtocols } from "./protocols.ts";
+import { type GroupKind, groupKinds, listenerProtocols } from "./protocols.ts";
 import { parseAddress, parseListenAddress, parseListenerUrl } from "./url.ts";
 import { listenerOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
@@ -88,8 +89,21 @@ function filesOf(paths: { certificate?: string; key?: string; clientCa?: string 
   return Object.values(paths).some((path) => path !== undefined) ? { files: paths } : {};
 }
 
-/** Where a port forward leads: an address, or an object that says more. */
+/** Where a port forward leads: an address, an object that says more, or a group of them. */
 function target(read: ReadText) {
+  const one = oneTarget(read);
+  const group = strictly(groupKinds, z.strictObject(membersSchema(one)).superRefine(checkGroup))
+    .transform((group): TargetGroupConfig => {
+      const kind = groupKinds.find((kind) => group[kind] !== undefined)!;
+      const members = group[kind]!.map((member) =>
+        "via" in member ? { ...member.via, weight: member.weight } : { ...member, weight: 1 }
+      );
+      return { kind, members };
+    });
+  return z.union([group, one]);
+}
+
+function oneTarget(read: ReadText) {
   const object = z.strictObject({
     address: parsed((text) => parseAddress(text)).describe("host:port."),
     tls: tlsClient(read).optional().describe("Speak TLS to it."),
@@ -101,7 +115,13 @@ function target(read: ReadText) {
 }
 
 /** Where a port forward leads. */
-export type TargetConfig = z.output<ReturnType<typeof target>>;
+export type TargetConfig = z.output<ReturnType<typeof oneTarget>>;
+
+/** Several places where a port forward may lead, of which one is chosen each time. */
+export interface TargetGroupConfig {
+  readonly kind: GroupKind;
+  readonly members: readonly (TargetConfig & { readonly weight: number })[];
+}
 
 function sni() {
   const object = z.strictObject({

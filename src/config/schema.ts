@@ -19,7 +19,7 @@ import { type ElementConfig, Ways } from "./ways.ts";
 
 export type { TlsClientConfig } from "./hop.ts";
 export type { ElementConfig, GroupConfig, MemberConfig } from "./ways.ts";
-export type { SniConfig, TargetConfig, TlsServerConfig } from "./listener.ts";
+export type { SniConfig, TargetConfig, TargetGroupConfig, TlsServerConfig } from "./listener.ts";
 
 // deno-lint-ignore no-control-regex
 const namePattern = /^[^\s\x00-\x1f\x7f-\x9f/:,@]{1,255}$/;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { BufferedConn, Client, Conn, Context, Endpoint } from "./conn.ts";
-import type { Forwarding, Layer } from "./dialer.ts";
+import type { Dialer, Forwarding, Layer } from "./dialer.ts";
 import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
 import type { RelayLimits, RelayResult } from "./relay.ts";
@@ -71,6 +71,8 @@ export interface Destination {
   readonly user?: string;
   /** What goes around the connection to the target before it is the client's. */
   readonly layer?: Layer;
+  /** Present when the target is chosen among several, each with its own layer: what dials them by a way. */
+  readonly among?: (way: Dialer) => Dialer;
   /** For one request of HTTP instead of a tunnel. */
   readonly request?: {
     readonly method: string;
@@ -119,12 +121,14 @@ export interface Target {
   readonly address: Endpoint;
   /** What goes around the connection to it. */
   readonly layer?: Layer;
+  /** Present when there are several, of which `address` is the first. */
+  readonly among?: (way: Dialer) => Dialer;
 }
 
 /** The request of a client that was not asked where to, and has no protocol to be answered in. */
-export function forwardRequest({ address, layer }: Target): TunnelRequest {
+export function forwardRequest({ address, layer, among }: Target): TunnelRequest {
   const nothing = new Uint8Array(0);
-  return { target: address, layer, accepted: () => nothing, refused: () => nothing };
+  return { target: address, layer, among, accepted: () => nothing, refused: () => nothing };
 }
 
 /** A protocol that clients may speak on a listener. */

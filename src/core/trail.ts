@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Endpoint } from "./conn.ts";
+
 /** Counts the tunnels that something carries. */
 export interface Load {
   /** How many there are. */
@@ -18,6 +20,8 @@ export class Trail {
   readonly #via: string[] = [];
   readonly #loads: Load[] = [];
   #under = true;
+  /** Where it leads, if that was chosen too. */
+  target?: Endpoint;
 
   /** The names of the hops taken, nearest first. */
   get via(): readonly string[] {
@@ -32,8 +36,9 @@ export class Trail {
   }
 
   /** Goes on with what another one noted nearer to us. */
-  follow({ via }: { readonly via: readonly string[] }): void {
+  follow({ via, target }: Pick<Trail, "via" | "target">): void {
     this.#via.unshift(...via);
+    this.target ??= target;
   }
 
   /** Counts at `load` until the way is left. */

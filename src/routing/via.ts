@@ -9,7 +9,7 @@ import { directDialer, type Network } from "../core/direct.ts";
 import type { Log } from "../log.ts";
 import { hopLabel, makeHop } from "../registry.ts";
 import { keepChecking } from "./checks.ts";
-import { Group, groupName, type Member } from "./group.ts";
+import { Group, groupName, type Member, type Report } from "./group.ts";
 import { Healths, systemClock } from "./health.ts";
 import { ofHops, ofNothing } from "./verdict.ts";
 
@@ -102,7 +102,7 @@ class Chains {
       kind,
       members: members.map((member) => this.#member(member, before)),
       clock: systemClock,
-      report: (event, facts) => log?.(event === "down" ? "warn" : "info", `member.${event}`, { ...facts }),
+      report: reportTo(log),
       checked: check !== undefined && retired !== undefined,
     }, dialer);
     if (check !== undefined && retired !== undefined) keepChecking(group, check, retired);
@@ -120,6 +120,11 @@ class Chains {
       verdict: elements.length === 0 ? ofNothing : ofHops,
     };
   }
+}
+
+/** Has the log told of members that fail, and work again. */
+export function reportTo(log?: Log): Report {
+  return (event, facts) => log?.(event === "down" ? "warn" : "info", `member.${event}`, { ...facts });
 }
 
 function isGroup(element: ElementConfig): element is GroupConfig {

@@ -101,6 +101,7 @@ function makeService(
     maxBytes: config.limits.headerBytes,
     timeouts: { idle, halfClosed, handshake },
     forwarded: listener.forwarded ?? false,
+    reverse: listener.reverse ?? false,
   };
 }
 
@@ -110,8 +111,9 @@ function calledInRoutes(protocol: string | undefined): string | undefined {
 }
 
 /** What a listener speaks; one that leads to servers is no proxy besides, unless it says so. */
-function protocolsOf({ protocols, sni, target, tls }: ListenerConfig): readonly InboundName[] {
+function protocolsOf({ protocols, sni, target, tls, reverse }: ListenerConfig): readonly InboundName[] {
   if (target !== undefined) return [];
+  if (reverse) return ["http"];
   const ingress = sni !== undefined || tls?.some((one) => one.target !== undefined);
   return protocols ?? (ingress ? [] : Object.values(calledInConfig));
 }

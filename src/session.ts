@@ -54,6 +54,8 @@ export interface Service {
   readonly timeouts: Timeouts;
   /** Forwarded requests say whom they are for. */
   readonly forwarded: boolean;
+  /** Requests are for sites that routes name, and for nothing else. */
+  readonly reverse: boolean;
 }
 
 /** What all sessions of a server share. */
@@ -85,6 +87,7 @@ class ClientSession implements Session {
   readonly timeouts: Timeouts;
   readonly retired: AbortSignal;
   readonly forwarded: boolean;
+  readonly reverse: boolean;
   readonly #started = performance.now();
 
   constructor(
@@ -97,6 +100,7 @@ class ClientSession implements Session {
     this.maxBytes = service.maxBytes;
     this.timeouts = service.timeouts;
     this.forwarded = service.forwarded;
+    this.reverse = service.reverse;
     this.retired = service.retired;
     this.handshake = new Scope(house.stopping).limit(service.timeouts.handshake);
   }

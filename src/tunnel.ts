@@ -51,6 +51,9 @@ export class Tunnel implements Way {
       this.#refuseLoop();
       this.#leave = this.house.admit(this.client.source?.hostname ?? "");
       this.#routed = await this.#route();
+      if (this.service.reverse && !this.#routed.named) {
+        throw local("denied", "no route names this site in its `to`");
+      }
       this.line = this.#reused(this.#routed) ?? await this.#dial();
       return this;
     } catch (error) {

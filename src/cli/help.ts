@@ -65,6 +65,7 @@ Listeners (-L):
   sni://[host]:port[?port=443]       TLS is passed on, unterminated, to the server that its ClientHello names
   Options, as ?a=b&c=d:  cert=FILE  key=FILE  client-ca=FILE (client certificates required)  open=true
     forwarded=true (plain requests say whom they are for)
+    reverse=true (a reverse proxy: a web server for the sites that routes name)
     proxy-protocol=CIDR,...  the PROXY protocol is required, and only proxies in these networks may connect
   :1080 means every address. A listener off the loopback needs users, or client-ca, or open=true.
 

@@ -53,11 +53,11 @@ export function withFlags(source: Source, flags: Flags): Source {
   };
 }
 
-/** The listeners of the flags take the chain of the flags, in front of all routes of a file. */
+/** The listeners of the flags take the chain of the flags, in front of all routes of a file; sites are for routes. */
 export function withChainOfFlags(config: Config, { value }: Source, { hops }: Flags): Config {
   const { listeners, chains, routes } = config;
   const given = isObject(value) && Array.isArray(value.listeners) ? value.listeners.length : 0;
-  const own = listeners.flatMap((_, index) => index < given ? [] : [index]);
+  const own = listeners.flatMap((_, index) => index < given || listeners[index].reverse ? [] : [index]);
   if (routes === undefined || hops.length === 0 || own.length === 0) return config;
   return { ...config, routes: [{ listeners: own, via: { name: "cli", hops: chains.cli } }, ...routes] };
 }

@@ -46,6 +46,8 @@ function listenerObject(read: ReadText) {
       .describe("Let everybody in who can reach a listener off the loopback."),
     forwarded: z.boolean().optional()
       .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
+    reverse: z.boolean().optional()
+      .describe("Be a web server to the clients: a reverse proxy for the sites that routes name."),
     target: target(read).optional().describe("Where every connection goes (a port forward)."),
     proxyProtocol: z.strictObject({
       trusted: z.array(parsed(parseCidr)).min(1)
@@ -54,6 +56,7 @@ function listenerObject(read: ReadText) {
     sni: sni().optional().describe("Pass TLS on, unterminated, to the server that it names."),
   }).superRefine((listener, ctx) => {
     checkWays(listener, ctx);
+    checkReverse(listener, ctx);
     checkOpen(listener, ctx);
   });
 }
@@ -149,7 +152,7 @@ function parsePattern(text: string): string {
 type Listener = z.output<ReturnType<typeof listenerObject>>;
 
 /** What contradicts itself. */
-function checkWays({ protocols, users, target, sni, tls }: Listener, ctx: Reports): void {
+function checkWays({ protocols, users, target, sni, tls, reverse }: Listener, ctx: Reports): void {
   if (target !== undefined && protocols !== undefined) {
     report(ctx, "a port forward (`target`) speaks no protocol of its own; leave `protocols` out", [
       "protocols",
@@ -171,7 +174,8 @@ function checkWays({ protocols, users, target, sni, tls }: Listener, ctx: Report
     report(ctx, "with `sni`, a `target` is for the TLS that is terminated; list `tls` too", ["target"]);
   }
   const led = tls?.filter((one) => one.target !== undefined).length ?? 0;
-  if (tls !== undefined && led < tls.length && (sni !== undefined || led > 0) && !(target ?? protocols)) {
+  const said = reverse || target !== undefined || protocols !== undefined;
+  if (tls !== undefined && led < tls.length && (sni !== undefined || led > 0) && !said) {
     report(ctx, "nothing is said of what is inside this TLS; name a `target`, or list `protocols`", ["tls"]);
   }
   if (users !== undefined && protocols?.includes("socks4")) {
@@ -180,8 +184,26 @@ function checkWays({ protocols, users, target, sni, tls }: Listener, ctx: Report
   }
 }
 
-/** Nobody should run an open proxy by accident. */
-function checkOpen({ address, users, tls, open, target, sni }: Listener, ctx: Reports): void {
+/** A reverse proxy speaks HTTP, as a server that asks nobody for credentials of a proxy. */
+function checkReverse({ reverse, protocols, users, target, sni, tls }: Listener, ctx: Reports): void {
+  if (!reverse) return;
+  if (users !== undefined) {
+    report(ctx, "a reverse proxy (`reverse`) asks for no proxy's user; leave `users` out", ["users"]);
+  }
+  if (target !== undefined) {
+    report(ctx, "with `reverse`, routes say where requests go; leave `target` out", ["target"]);
+  }
+  if (protocols?.some((protocol) => protocol !== "http")) {
+    report(ctx, "a reverse proxy (`reverse`) speaks HTTP alone; leave `protocols` out", ["protocols"]);
+  }
+  if (sni !== undefined && tls === undefined) {
+    report(ctx, "with `sni`, `reverse` is for the TLS that is terminated; list `tls` too", ["reverse"]);
+  }
+}
+
+/** Nobody should run an open proxy by accident. A reverse proxy is none: it leads where routes name a target. */
+function checkOpen({ address, users, tls, open, target, sni, reverse }: Listener, ctx: Reports): void {
+  if (reverse && sni === undefined) return;
   const certified = sni === undefined && tls?.every((one) => one.clientCa !== undefined && one.required);
   const guarded = users !== undefined || certified;
   if (open || guarded || isLoopback(address.hostname)) return;

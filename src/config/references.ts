@@ -32,7 +32,10 @@ export function checkReferences({ listeners, hops, chains, routes }: Partly, ctx
       checkRoute(route ?? {}, { listeners, hops, chains }, ["routes", index], ctx)
     );
   }
-  if (Array.isArray(listeners)) checkAddresses(listeners, ctx);
+  if (Array.isArray(listeners)) {
+    checkAddresses(listeners, ctx);
+    if (routes === undefined) checkReverse(listeners, ctx);
+  }
 }
 
 type Chains = Readonly<Record<string, unknown>>;
@@ -204,4 +207,15 @@ export function addressOf(listener: unknown): string | undefined {
 
 function keys(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.keys(value) : [];
+}
+
+/** Without routes, a reverse proxy serves nothing. */
+function checkReverse(listeners: readonly unknown[], ctx: Reports): void {
+  listeners.forEach((listener: unknown, index) => {
+    const { reverse } = (listener ?? {}) as { reverse?: unknown };
+    if (reverse !== true) return;
+    const message =
+      "a reverse proxy serves the sites that `routes` name in their `to`; there are no `routes`";
+    report(ctx, message, ["listeners", index, "reverse"]);
+  });
 }

@@ -46,6 +46,7 @@ export interface ListenerUrl {
   users?: { username: string; password: string }[];
   open?: boolean;
   forwarded?: boolean;
+  reverse?: boolean;
   proxyProtocol?: { trusted: string[] };
   sni?: boolean | { port?: number };
 }

@@ -41,6 +41,7 @@ export const listenerOptions: Options = {
   "client-ca": { path: ["tls", "clientCa"], read: text },
   open: { path: ["open"], read: flag },
   forwarded: { path: ["forwarded"], read: flag },
+  reverse: { path: ["reverse"], read: flag },
   "proxy-protocol": { path: ["proxyProtocol", "trusted"], read: (value) => value.split(",") },
   port: { path: ["sni", "port"], read: numberOr },
 };

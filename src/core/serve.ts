@@ -47,6 +47,8 @@ export interface Session {
   readonly stopping: AbortSignal;
   /** Tell servers whom a request is forwarded for (RFC 7239). */
   readonly forwarded: boolean;
+  /** The listener is a web server to its clients, and serves the sites that routes name. */
+  readonly reverse: boolean;
   /**
    * Dials a target for the client, unless `wanted` aborts meanwhile.
    *

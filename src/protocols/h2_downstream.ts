@@ -22,9 +22,9 @@ export class H2Downstream implements Downstream {
   constructor(readonly stream: H2Stream, readonly method: string, readonly patience: number) {}
 
   watch(watcher: Watcher): void {
-    this.stream.lost = (error) => {
+    this.stream.whenLost((error) => {
       watcher.gone(asProxyError(error, { code: "closed", side: "client", stage: "relay" }));
-    };
+    });
   }
 
   async *body(): AsyncGenerator<Uint8Array, readonly Field[]> {
@@ -58,7 +58,7 @@ export class H2Downstream implements Downstream {
     const sent = trailers.length > 0 && !stream.finishing ? await stream.sendFields(trailers, true) : 0;
     await stream.closeWrite();
     // What is still to come of a request that has been answered is for nobody, and cut off.
-    stream.lost = null;
+    stream.whenLost(null);
     stream.close();
     return sent;
   }

@@ -21,7 +21,7 @@ import { H2Downstream } from "./h2_downstream.ts";
 import { Code, ConnectionError, goawayFrame, preface, settingsFrame } from "./h2_frames.ts";
 import { malformedTrailers, parseRequest, type Request } from "./h2_request.ts";
 import type { Body, H2Stream } from "./h2_stream.ts";
-import { explainFailure, type Wrong, wrong } from "./http_answers.ts";
+import { explainFailure, noTunnels, type Wrong, wrong } from "./http_answers.ts";
 import { admission } from "./http_credentials.ts";
 import { serveRequest } from "./http_forward.ts";
 import { Pool } from "./http_pool.ts";
@@ -148,6 +148,7 @@ class Client {
       session.refused(error);
       return client.answer(reply);
     };
+    if (session.reverse) return await refuse(noTunnels());
     const admitted = await admission(session.gate, fields);
     if (!admitted.admitted) return await refuse(wrong(407, admitted.why, "auth", admitted.who));
     let target: Endpoint;
@@ -157,16 +158,16 @@ class Client {
       return await refuse(wrong(400, `CONNECT wants host:port: ${(error as Error).message}`, "address"));
     }
     const dialing = new Scope();
-    stream.lost = (error) => {
+    stream.whenLost((error) => {
       dialing.abort(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
-    };
+    });
     let way: Way;
     try {
       way = await session.open("h2", { target, user: admitted.user }, dialing);
     } catch (failure) {
       return await client.answer(explainFailure(failure as ProxyError));
     }
-    stream.lost = null;
+    stream.whenLost(null);
     // Should the stream be gone, the relay finds out.
     await stream.sendFields([[":status", "200"]], false).catch(() => {});
     await way.relay(stream);

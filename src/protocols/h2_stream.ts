@@ -51,8 +51,6 @@ export class H2Stream implements Conn, Sender {
   receiveWindow: number;
   outgoing: Uint8Array = nothing;
   framed = false;
-  /** Is told when the stream has been cut, by whomever. */
-  lost: ((error: unknown) => void) | null = null;
   /** At a server: what is to come of a request's body. A tunnel has none, and no trailers. */
   body: Body | null = null;
   /** The head of the answer has gone out, or come in. */
@@ -77,6 +75,7 @@ export class H2Stream implements Conn, Sender {
   #peerEnded = false;
   #error: unknown = undefined;
   #failed = false;
+  #lost: ((error: unknown) => void) | null = null;
 
   constructor(readonly id: number, readonly carrier: Carrier, sendWindow: number) {
     this.localAddr = carrier.conn.localAddr;
@@ -94,6 +93,12 @@ export class H2Stream implements Conn, Sender {
   /** Why it was cut, if it was. */
   get failure(): unknown {
     return this.#error;
+  }
+
+  /** Tells when the stream is cut, by whomever, and at once when it has been. */
+  whenLost(tell: ((error: unknown) => void) | null): void {
+    this.#lost = tell;
+    if (this.#failed) tell?.(this.#error);
   }
 
   // --- what the connection says ---------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ export class H2Stream implements Conn, Sender {
     this.#finishWaiting?.reject(error);
     this.#reading = this.#writing = this.#finishWaiting = null;
     this.carrier.gone(this);
-    this.lost?.(error);
+    this.#lost?.(error);
   }
 
   /** The peer takes `n` bytes more (or, after a change of its settings, fewer); `false` when that is too many. */

@@ -35,6 +35,7 @@ const REASON: Record<number, string> = {
   407: "Proxy Authentication Required",
   408: "Request Timeout",
   414: "URI Too Long",
+  421: "Misdirected Request",
   431: "Request Header Fields Too Large",
   501: "Not Implemented",
   502: "Bad Gateway",
@@ -146,6 +147,11 @@ export function wrong(status: number, message: string, code: ErrorCode, logged =
 export function bodyFields({ type, body }: Reply): Field[] {
   const length = ["Content-Length", String(body.length)] as const;
   return type === undefined ? [length] : [["Content-Type", type], length];
+}
+
+/** What CONNECT is told by a listener that is a web server to its clients. */
+export function noTunnels(): Wrong {
+  return wrong(501, "CONNECT is for proxies, and this is a web server", "unsupported");
 }
 
 /** How a reply ends in HTTP/1.1. */

@@ -14,7 +14,7 @@ import { headEnd, HeadError, parseResponseHead, type ResponseHead } from "../cor
 import { Flow, watchIdle } from "../core/relay.ts";
 import { Scope } from "../core/scope.ts";
 import type { Destination, Line, Session, Way } from "../core/serve.ts";
-import { explainFailure } from "./http_answers.ts";
+import { explainFailure, type Reply } from "./http_answers.ts";
 import type { Downstream, Watcher } from "./http_downstream.ts";
 import { closes, forwarded, trailing, upgradesToWebSocket } from "./http_fields.ts";
 import type { Pool } from "./http_pool.ts";
@@ -124,9 +124,16 @@ export class Exchange implements Watcher {
       return true;
     } catch (failure) {
       this.over = true;
-      await this.client.answer(explainFailure(failure as ProxyError));
+      await this.client.answer(this.#refusal(failure as ProxyError));
       return false;
     }
+  }
+
+  /** A server that has no such site says so; a proxy denies the way to it. */
+  #refusal(failure: ProxyError): Reply {
+    const reply = explainFailure(failure);
+    const unknown = this.session.reverse && failure.code === "denied" && failure.hop === 0;
+    return unknown ? { ...reply, status: 421 } : reply;
   }
 
   /** Sends the request and waits for the final response; a line that was reused and is dead is replaced once. */

@@ -10,7 +10,14 @@ import { admission } from "./http_credentials.ts";
 import type { Downstream } from "./http_downstream.ts";
 import { Exchange } from "./http_exchange.ts";
 import type { Pool } from "./http_pool.ts";
-import { type Destination, destinationOf, maxForwards, Refusal, type Request } from "./http_request.ts";
+import {
+  type Destination,
+  destinationOf,
+  maxForwards,
+  Refusal,
+  type Request,
+  siteOf,
+} from "./http_request.ts";
 
 /** Answers a request, or has it forwarded; `true` when the client has passed the gate. */
 export async function serveRequest(
@@ -28,8 +35,8 @@ export async function serveRequest(
     return false;
   }
   try {
-    const place = placeOf(request);
-    if (place === undefined) await client.answer(ownReply(request));
+    const place = placeOf(request, session);
+    if (place === undefined) await client.answer(ownReply(request, session));
     else await new Exchange(client, request, place, admitted.user, session, pool).run();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -42,10 +49,10 @@ export async function serveRequest(
 }
 
 /** Where a request goes; nowhere if it ends here. @throws Refusal */
-function placeOf(request: Request): Destination | undefined {
+function placeOf(request: Request, { reverse }: Session): Destination | undefined {
   const { head } = request;
-  if (head.method === "OPTIONS" && head.target === "*") return undefined;
-  const place = destinationOf(request);
+  if (!reverse && head.method === "OPTIONS" && head.target === "*") return undefined;
+  const place = reverse ? siteOf(request) : destinationOf(request);
   return maxForwards(head) === 0 ? undefined : place;
 }
 
@@ -53,9 +60,10 @@ function placeOf(request: Request): Destination | undefined {
 const secrets = ["authorization", "proxy-authorization", "cookie"];
 
 /** OPTIONS and TRACE that end here: what can be asked, and what was (RFC 9110 sections 9.3.7 and 9.3.8). */
-function ownReply({ head: { method, target, fields }, version }: Request): Reply {
+function ownReply({ head: { method, target, fields }, version }: Request, { reverse }: Session): Reply {
   if (method === "OPTIONS") {
-    return { status: 200, fields: [["Allow", "CONNECT, OPTIONS"]], body: new Uint8Array(0) };
+    const allowed = reverse ? "OPTIONS" : "CONNECT, OPTIONS";
+    return { status: 200, fields: [["Allow", allowed]], body: new Uint8Array(0) };
   }
   const told = fields.filter(([name]) => !secrets.includes(name));
   const body = formatHead(`TRACE ${target} HTTP/${version}`, told);

@@ -9,7 +9,7 @@ import { deadline, drive } from "../core/handshake.ts";
 import { HeadError, type RequestHead } from "../core/http_head.ts";
 import { linger } from "../core/linger.ts";
 import type { Inbound, Session, Verdict } from "../core/serve.ts";
-import { explain, inHttp1, wrong } from "./http_answers.ts";
+import { explain, inHttp1, noTunnels, wrong } from "./http_answers.ts";
 import { accept, emptyLines, readRequest } from "./http_connect.ts";
 import { Http1Downstream } from "./http_downstream.ts";
 import { serveRequest } from "./http_forward.ts";
@@ -50,6 +50,11 @@ class Client {
     const { conn, session } = this;
     const limits = { peer: "client", maxBytes: session.maxBytes } as const;
     const head = await drive(conn, readRequest(), ctx, limits);
+    if (head.method === "CONNECT" && session.reverse) {
+      const { error, reply } = noTunnels();
+      await conn.write(inHttp1(reply));
+      throw error;
+    }
     if (head.method === "CONNECT") {
       const tunnel = await drive(conn, accept(head, session.gate), ctx, limits);
       arrived();

@@ -1,7 +1,8 @@
 /**
  * A request that a client wants forwarded, read from its head: where it goes, and how it goes on.
  *
- * The target alone says where: Host is replaced from it, and a request in origin-form is never routed.
+ * To a proxy, the target alone says where: Host is replaced from it, and a request in origin-form is never routed. To
+ * a reverse proxy, the target or Host does.
  *
  * @module
  */
@@ -30,6 +31,8 @@ export function parseRequest(head: RequestHead): Request {
 /** Where a request goes. */
 export interface Destination {
   readonly target: Endpoint;
+  /** What Host says of it. */
+  readonly host: string;
   /** The target in origin-form, or `*`. */
   readonly path: string;
   readonly upgrade: boolean;
@@ -42,18 +45,57 @@ export class Refusal extends HeadError {
   }
 }
 
-/** @throws Refusal */
-export function destinationOf({ head, framing }: Request): Destination {
-  const { method, target, minor, fields } = head;
+/** Where a proxy forwards a request to. @throws Refusal */
+export function destinationOf(request: Request): Destination {
+  const { method, target } = request.head;
   const match = /^http:\/\/(?:[^/?#@]*@)?([^/?#@]*)((?:[/?][^#]*)?)(?:#.*)?$/i.exec(target);
   if (match === null) throw otherForm(method, target);
   const [, authority, rest] = match;
-  let endpoint: Endpoint;
-  try {
-    endpoint = parseEndpoint(authority.replace(/:$/, ""), { defaultPort: 80 });
-  } catch (error) {
-    throw new Refusal(400, `the request's target: ${(error as Error).message}`, "address");
+  const endpoint = endpointOf(authority, "the request's target");
+  return destination(request, endpoint, authorityOf(endpoint), rest);
+}
+
+/**
+ * Where a reverse proxy forwards a request to: to the site that its target names, or else Host, which goes on as it came.
+ *
+ * @throws Refusal
+ */
+export function siteOf(request: Request): Destination {
+  const { version, head: { method, target, minor, fields } } = request;
+  const [host] = fieldValues(fields, "host");
+  if (host === undefined && minor === 1 && version !== "2") {
+    throw new Refusal(400, "a request of HTTP/1.1 without Host", "protocol");
   }
+  const [, authority, rest] = /^https?:\/\/([^/?#]*)((?:[/?][^#]*)?)(?:#.*)?$/i.exec(target) ?? [];
+  if (authority !== undefined) {
+    return destination(request, endpointOf(authority, "the request's target"), authority, rest);
+  }
+  const [path] = /^\/[^#]*/.exec(target) ?? (method === "OPTIONS" && target === "*" ? ["*"] : []);
+  if (path === undefined) {
+    throw new Refusal(400, "the request's target is neither a path nor a URL", "address");
+  }
+  if (host === undefined) throw new Refusal(400, "neither the target nor Host names a site", "address");
+  return destination(request, endpointOf(host, "Host"), host, path);
+}
+
+function endpointOf(authority: string, what: string): Endpoint {
+  try {
+    return parseEndpoint(authority.replace(/:$/, ""), { defaultPort: 80 });
+  } catch (error) {
+    throw new Refusal(400, `${what}: ${(error as Error).message}`, "address");
+  }
+}
+
+function authorityOf(target: Endpoint): string {
+  return target.port === 80 ? formatEndpoint(target).replace(/:80$/, "") : formatEndpoint(target);
+}
+
+function destination(
+  { head: { method, minor, fields }, framing }: Request,
+  target: Endpoint,
+  host: string,
+  rest: string,
+): Destination {
   if (beenHere(fields)) {
     throw new Refusal(
       508,
@@ -61,9 +103,10 @@ export function destinationOf({ head, framing }: Request): Destination {
       "loop",
     );
   }
-  const path = rest === "" && method === "OPTIONS" ? "*" : rest.startsWith("/") ? rest : `/${rest}`;
+  const whole = rest === "*" || rest === "" && method === "OPTIONS";
+  const path = whole ? "*" : rest.startsWith("/") ? rest : `/${rest}`;
   const upgrade = method === "GET" && minor === 1 && framing.kind === "none" && upgradesToWebSocket(fields);
-  return { target: endpoint, path, upgrade };
+  return { target, host, path, upgrade };
 }
 
 function otherForm(method: string, target: string): Refusal {
@@ -111,14 +154,13 @@ export function maxForwards({ method, fields }: RequestHead): number | undefined
  */
 export function outgoingHead(
   { head, version, framing }: Request,
-  { target, path, upgrade }: Destination,
+  { target, host, path, upgrade }: Destination,
   added: readonly Field[],
   proxy?: Forwarding,
 ): Uint8Array {
   const { method, minor } = head;
   const left = maxForwards(head);
-  const authority = target.port === 80 ? formatEndpoint(target).replace(/:80$/, "") : formatEndpoint(target);
-  const fields: Field[] = [["Host", authority]];
+  const fields: Field[] = [["Host", host]];
   for (const field of endToEnd(head.fields)) {
     if (field[0] === "host" || field[0] === "expect" && minor === 0) continue;
     if (field[0] === "trailer" && framing.kind !== "chunked") continue;
@@ -129,6 +171,6 @@ export function outgoingHead(
   fields.push(...framingFields(framing), via(version), ...added);
   if (upgrade) fields.push(["Connection", "Upgrade"], ["Upgrade", "websocket"]);
   if (proxy?.authorization !== undefined) fields.push(["Proxy-Authorization", proxy.authorization]);
-  const form = proxy === undefined ? path : `http://${authority}${path === "*" ? "" : path}`;
+  const form = proxy === undefined ? path : `http://${authorityOf(target)}${path === "*" ? "" : path}`;
   return formatHead(`${method} ${form} HTTP/1.1`, fields);
 }

@@ -19,6 +19,8 @@ import { chainDialer, type Means, type Via, viaMaker } from "./via.ts";
 export interface Routed extends Via {
   /** The number of the route, from 1; absent without routes, and for what `-F` decides. */
   readonly route?: number;
+  /** The route, or the program, names its targets; for a reverse proxy there are no others. */
+  readonly named?: boolean;
   /** The same for all requests that go the same way: connections may be used again by those alone. */
   readonly way: object;
 }
@@ -28,13 +30,14 @@ export type Router = (asked: Asked, ctx: Context) => Routed | Promise<Routed>;
 
 /** The router of a configuration; `dialer` stands in for whatever it says. */
 export function makeRouter(config: Config, means: Means, dialer?: Dialer): Router {
-  if (dialer !== undefined) return always({ dialer: programs(dialer), names: [] });
+  if (dialer !== undefined) return always({ dialer: programs(dialer), names: [] }, true);
   const makeVia = viaMaker(means);
   if (config.routes === undefined) return always(makeVia(theChain(config) ?? { hops: [] }));
   const routes = config.routes.map((route) => {
     const { number, resolve } = route;
     const via = route.via === "reject" ? rejecting(`route ${number} rejects this`) : makeVia(route.via);
-    const routed = { ...via, way: via, ...(number !== undefined && { route: number }) };
+    const named = route.to !== undefined && route.to.every(({ host }) => host !== "any");
+    const routed = { ...via, named, way: via, ...(number !== undefined && { route: number }) };
     return { rule: ruleOf(route), resolve, direct: via.direct, routed };
   });
   const none = rejecting("no route matches");
@@ -75,8 +78,8 @@ function knowing(network: Network, addresses: readonly string[]): Network {
   };
 }
 
-function always(via: Via): Router {
-  const routed = { ...via, way: via };
+function always(via: Via, named = false): Router {
+  const routed = { ...via, named, way: via };
   return () => routed;
 }
 

@@ -123,6 +123,7 @@ class FakeSession implements Session {
   readonly retired = background.signal;
   readonly stopping = background.signal;
   readonly forwarded = false;
+  readonly reverse = false;
   tunnels: [rest: string, protocol: string, request: TunnelRequest][] = [];
   constructor(readonly gate: Gate, readonly maxBytes: number) {}
   open(): Promise<never> {

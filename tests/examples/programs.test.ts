@@ -29,6 +29,7 @@ test("every example has its test", () => {
     "laptop.jsonc",
     "module.ts",
     "relay.yaml",
+    "sites.jsonc",
     "ssh_config",
     "users.jsonc",
     "users.txt",

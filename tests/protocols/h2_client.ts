@@ -55,8 +55,9 @@ export function h2Client(options: ListenerOptions = {}): Client {
     gate,
     retired: retire.signal,
     refused: (error) => void refused.push(error),
-    async open(_protocol, destination) {
+    async open(_protocol, destination, wanted) {
       done();
+      wanted?.throwIfAborted();
       asked.push(destination);
       const left = destination.request?.reuse?.(onlyWay);
       return fakeWay(left?.conn ?? await (dial ?? inMemory)(destination));

@@ -355,3 +355,17 @@ test("a server that does not read holds its client back by the stream's window",
   }
   assert(sent < much, `${sent} bytes were taken for a server that reads nothing`);
 });
+
+test("a stream that is reset while its credentials are looked at is not dialled for", async () => {
+  const looked = Promise.withResolvers<boolean>();
+  const { peer, asked } = await connected({ gate: () => looked.promise });
+  const login = { "proxy-authorization": `Basic ${btoa("a:b")}` };
+  await peer.send(h2.headers(1, { ...request, ...login }, true), h2.connectTo(3, "a:1", login));
+  for (const stream of [1, 3]) await peer.send(h2.raw(h2.RST_STREAM, 0, stream, h2.number(8)));
+  await peer.send(h2.headers(5, { ...request, ...login }, true));
+  await peer.send(h2.raw(h2.PING, 0, 0, utf8("01234567")));
+  await peer.until(h2.PING);
+  looked.resolve(true);
+  await eventually("the third stream", () => asked[0]);
+  assertEquals(asked.length, 1);
+});

@@ -21,6 +21,7 @@ export function fakeSession(parts: Pick<Session, "open"> & Partial<Session>): Se
     retired: background.signal,
     stopping: background.signal,
     forwarded: false,
+    reverse: false,
     refused: () => {},
     tunnel: () => Promise.reject(new Error("a stream has no handshake of its own")),
     ...parts,

@@ -111,7 +111,7 @@ test("any conversation", async () => {
 
 test("whatever a client sends, it is answered or ended, and the server sees no request that was not sent", async () => {
   await using web = await origin();
-  await using hopline = await proxy({ timeouts: { handshake: "100ms", idle: "100ms" } });
+  await using hopline = await proxy({ timeouts: { handshake: "300ms", idle: "300ms" } });
   const part = fc.constantFrom(
     ...[
       "GET ",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatEndpoint } from "./core/address.ts";
+import { formatEndpoint, isLoopback } from "./core/address.ts";
 import { cidrContains } from "./core/cidr.ts";
 import { BufferedConn, type Endpoint } from "./core/conn.ts";
 import { type Dialer, type Layer, layered, limitedLayer } from "./core/dialer.ts";
@@ -19,6 +19,7 @@ import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts
 import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
 import { calledInConfig, httpVersions, inbound, type InboundName } from "./registry.ts";
 import { Healths } from "./routing/health.ts";
+import { makeGuard } from "./routing/access.ts";
 import { makeRouter, type Router } from "./routing/router.ts";
 import { amongTargets } from "./routing/targets.ts";
 import { type Means, reportTo } from "./routing/via.ts";
@@ -96,6 +97,7 @@ function makeService(
       ? [inTls, ...speak([], "this listener requires TLS")]
       : [inTls, ...spoken],
     within: spoken,
+    guard: makeGuard(config.access, isLoopback(listener.address.hostname)),
     route,
     retired,
     maxBytes: config.limits.headerBytes,

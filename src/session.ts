@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { BufferedConn, type Client, type Conn, type Endpoint, type Outgoing } from "./core/conn.ts";
+import {
+  BufferedConn,
+  type Client,
+  type Conn,
+  type Endpoint,
+  type Guard,
+  type Outgoing,
+} from "./core/conn.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { drive } from "./core/handshake.ts";
 import { linger } from "./core/linger.ts";
@@ -46,6 +53,8 @@ export interface Service {
   readonly target?: Target;
   /** Whether a peer is trusted with the PROXY protocol; then every connection has to begin with it. */
   readonly trusts?: (peer: Endpoint) => boolean;
+  /** What its clients are kept from. */
+  readonly guard?: Guard;
   /** Finds the way of a request. */
   readonly route: Router;
   /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */

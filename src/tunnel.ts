@@ -4,7 +4,15 @@
  * @module
  */
 import { formatEndpoint } from "./core/address.ts";
-import { BufferedConn, type Client, type Conn, type Context, type Endpoint } from "./core/conn.ts";
+import {
+  BufferedConn,
+  type Client,
+  type Conn,
+  type Context,
+  type Endpoint,
+  type Guard,
+} from "./core/conn.ts";
+import { denied } from "./core/direct.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import { Scope } from "./core/scope.ts";
@@ -50,6 +58,8 @@ export class Tunnel implements Way {
       }
       this.#refuseLoop();
       this.#leave = this.house.admit(this.client.source?.hostname ?? "");
+      const why = this.#guard?.asked(this.destination.target);
+      if (why !== undefined) throw denied(why);
       this.#routed = await this.#route();
       if (this.service.reverse && !this.#routed.named) {
         throw local("denied", "no route names this site in its `to`");
@@ -59,6 +69,10 @@ export class Tunnel implements Way {
     } catch (error) {
       throw this.#notOpened(error);
     }
+  }
+
+  get #guard(): Guard | undefined {
+    return this.destination.configured ? undefined : this.service.guard;
   }
 
   /** Finds the way. */
@@ -117,7 +131,7 @@ export class Tunnel implements Way {
     const { stopping, outgoing } = this.house;
     const chooses = this.#routed!.chooses || this.destination.among !== undefined;
     const trail = this.#trail = chooses ? new Trail() : undefined;
-    const scope = new Scope(stopping, null, { outgoing, client: this.#named(), trail });
+    const scope = new Scope(stopping, null, { outgoing, client: this.#named(), guard: this.#guard, trail });
     const wanted = this.wanted && new Scope(this.wanted, scope);
     try {
       scope.throwIfAborted();

@@ -37,6 +37,22 @@ export function routeSchema(read: ReadText, { element, group }: ElementSchemas) 
   });
 }
 
+/** Access rules. */
+export function accessSchema(read: ReadText) {
+  return z.strictObject({
+    private: z.enum(["allow", "deny"]).optional()
+      .describe(
+        "Loopback, private and other special-use addresses. Default: allow for listeners on the loopback.",
+      ),
+    allow: targets(read).optional().describe(
+      "Targets that are allowed even so, in the form of a route's `to`.",
+    ),
+    deny: targets(read).optional().describe(
+      "Targets that are denied in any case, in the form of a route's `to`.",
+    ),
+  });
+}
+
 /** Targets, as they stand in the configuration or in files. */
 function targets(read: ReadText) {
   const file = z.strictObject({

@@ -13,7 +13,7 @@ import { hopSchema } from "./hop.ts";
 import { listenerSchema } from "./listener.ts";
 import { reservedNames, unsupported } from "./protocols.ts";
 import { addressOf, checkReferences } from "./references.ts";
-import { routeSchema } from "./routes.ts";
+import { accessSchema, routeSchema } from "./routes.ts";
 import { count, duration, durationOrNone, size } from "./values.ts";
 import { type ElementConfig, Ways } from "./ways.ts";
 
@@ -35,7 +35,7 @@ export function schemaWith(read: ReadText) {
       .describe("Ways to targets: the names, URLs or objects of hops, and groups of them, nearest first."),
     routes: z.array(routeSchema(read, elements)).min(1).optional()
       .describe("Which way targets are reached: the first route that matches. Default: the only chain."),
-    access: notYet("access"),
+    access: accessSchema(read).default({}).describe("What clients are kept from."),
     timeouts: timeouts().prefault({}).describe("How long to wait for what."),
     limits: limits().prefault({}).describe("How much at most."),
     log: log().prefault({}).describe("What is written to standard error."),

@@ -22,6 +22,8 @@ export interface Context {
   readonly outgoing?: Outgoing;
   /** Whose connection is to be made, for servers that are told. */
   readonly client?: Client;
+  /** What that client is kept from; absent where nothing is. */
+  readonly guard?: Guard;
   /** Notes the way that is taken, where groups choose it. */
   readonly trail?: Trail;
   /** Is told of the steps of the dial. */
@@ -40,6 +42,14 @@ export interface Client {
   readonly serverName?: string;
   /** What the connection is called across proxies, at most 128 bytes. */
   readonly uniqueId?: Uint8Array;
+}
+
+/** Says why a client is kept from a target; nothing where it is not. */
+export interface Guard {
+  /** As it was asked for, whatever the way to it. */
+  asked(target: Endpoint): string | undefined;
+  /** By an address of it that would be connected to. */
+  reached(target: Endpoint, address: string): string | undefined;
 }
 
 /** Remembers outgoing connections by their ends: a client that is the other end of one is ourselves, in a loop. */

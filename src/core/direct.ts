@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatEndpoint, ipVersion } from "./address.ts";
+import { formatEndpoint, ipFromBytes, ipVersion, literalBytes } from "./address.ts";
 import type { Conn, Context, Endpoint } from "./conn.ts";
 import type { Dialer } from "./dialer.ts";
 import { ProxyError } from "./errors.ts";
@@ -46,6 +46,40 @@ function lookUp(network: Network, hostname: string, family: 4 | 6, ctx: Context)
     () => network.resolve(hostname, family, ctx),
     (addresses) => ({ addresses }),
   );
+}
+
+/**
+ * A dialer for what clients ask for. An address has to pass `ctx.guard`, in whatever spelling it comes and whatever
+ * name it was found for, and what has passed is what is connected to.
+ */
+export function guardedDialer(network: Network): Dialer {
+  const direct = directDialer(network);
+  return {
+    dial(target, ctx = background) {
+      const { guard } = ctx;
+      const literal = literalBytes(target.hostname);
+      const place = literal === undefined ? target : { ...target, hostname: ipFromBytes(literal) };
+      if (guard === undefined) return direct.dial(place, ctx);
+      const why = literal && guard.reached(place, place.hostname);
+      if (why !== undefined) return Promise.reject(denied(why));
+      return directDialer({
+        connect: network.connect.bind(network),
+        async resolve(hostname, family, ctx) {
+          const addresses = await network.resolve(hostname, family, ctx);
+          const reasons = addresses.map((address) => guard.reached(target, address));
+          const open = addresses.filter((_, index) => reasons[index] === undefined);
+          const [why] = reasons;
+          if (open.length === 0 && why !== undefined) throw denied(why);
+          return open;
+        },
+      }).dial(place, ctx);
+    },
+  };
+}
+
+/** What to throw for a target that a guard keeps a client from. */
+export function denied(why: string): ProxyError {
+  return new ProxyError(why, { code: "denied", side: "local", stage: "request", hop: 0, label: "hopline" });
 }
 
 /** One race: attempts start in turn, the first connection wins, the others are closed. */

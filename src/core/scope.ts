@@ -7,7 +7,7 @@
  * @module
  */
 import { Alarm } from "./alarm.ts";
-import type { Client, Context, Outgoing } from "./conn.ts";
+import type { Client, Context, Guard, Outgoing } from "./conn.ts";
 import { ProxyError } from "./errors.ts";
 import type { Trace } from "./trace.ts";
 import type { Trail } from "./trail.ts";
@@ -24,6 +24,7 @@ export interface Abortable {
 export class Scope implements Context {
   readonly outgoing?: Outgoing;
   readonly client?: Client;
+  readonly guard?: Guard;
   readonly trail?: Trail;
   readonly trace?: Trace;
   #aborted = false;
@@ -40,17 +41,18 @@ export class Scope implements Context {
 
   /**
    * @param work is aborted when the scope is, and at once when the parent has been
-   * @param facts what those within are told besides; by default what the parent tells
+   * @param facts what those within are told besides what the parent tells
    */
   constructor(
     parent?: Context,
     readonly work: Abortable | null = null,
-    facts: Facts | undefined = parent,
+    facts?: Facts,
   ) {
-    this.outgoing = facts?.outgoing;
-    this.client = facts?.client;
-    this.trail = facts?.trail;
-    this.trace = facts?.trace;
+    this.outgoing = facts?.outgoing ?? parent?.outgoing;
+    this.client = facts?.client ?? parent?.client;
+    this.guard = facts?.guard ?? parent?.guard;
+    this.trail = facts?.trail ?? parent?.trail;
+    this.trace = facts?.trace ?? parent?.trace;
     if (parent instanceof Scope) this.#enter(parent);
     else if (parent instanceof Told) this.#enter(parent.scope);
     else if (parent !== undefined) this.#listen(parent.signal);
@@ -141,12 +143,14 @@ export class Scope implements Context {
 class Told implements Context {
   readonly outgoing?: Outgoing;
   readonly client?: Client;
+  readonly guard?: Guard;
   readonly trail?: Trail;
   readonly trace?: Trace;
 
-  constructor(readonly scope: Scope, { outgoing, client, trail, trace }: Facts) {
+  constructor(readonly scope: Scope, { outgoing, client, guard, trail, trace }: Facts) {
     this.outgoing = outgoing;
     this.client = client;
+    this.guard = guard;
     this.trail = trail;
     this.trace = trace;
   }
@@ -158,8 +162,8 @@ class Told implements Context {
 
 /** The same context, telling `facts` too. A copy would lack the signal, which is only made when it is asked for. */
 export function told(ctx: Context, facts: Facts): Context {
-  const { outgoing, client, trail, trace } = ctx;
-  const all = { outgoing, client, trail, trace, ...facts };
+  const { outgoing, client, guard, trail, trace } = ctx;
+  const all = { outgoing, client, guard, trail, trace, ...facts };
   if (ctx instanceof Scope) return new Told(ctx, all);
   return ctx instanceof Told ? new Told(ctx.scope, all) : { signal: ctx.signal, ...all };
 }

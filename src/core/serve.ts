@@ -71,6 +71,8 @@ export interface Destination {
   readonly target: Endpoint;
   /** The user that passed the gate. */
   readonly user?: string;
+  /** The configuration names it, not the client: nobody is kept from it. */
+  readonly configured?: boolean;
   /** What goes around the connection to the target before it is the client's. */
   readonly layer?: Layer;
   /** Present when the target is chosen among several, each with its own layer: what dials them by a way. */
@@ -130,7 +132,7 @@ export interface Target {
 /** The request of a client that was not asked where to, and has no protocol to be answered in. */
 export function forwardRequest({ address, layer, among }: Target): TunnelRequest {
   const nothing = new Uint8Array(0);
-  return { target: address, layer, among, accepted: () => nothing, refused: () => nothing };
+  return { target: address, configured: true, layer, among, accepted: () => nothing, refused: () => nothing };
 }
 
 /** A protocol that clients may speak on a listener. */

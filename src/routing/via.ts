@@ -5,7 +5,9 @@
  */
 import type { ElementConfig, GroupConfig, HopConfig, MemberConfig, ViaConfig } from "../config/schema.ts";
 import { type Dialer, limited, place } from "../core/dialer.ts";
-import { directDialer, type Network } from "../core/direct.ts";
+import type { Context } from "../core/conn.ts";
+import { guardedDialer, type Network } from "../core/direct.ts";
+import { told } from "../core/scope.ts";
 import type { Log } from "../log.ts";
 import { hopLabel, makeHop } from "../registry.ts";
 import { keepChecking } from "./checks.ts";
@@ -59,7 +61,7 @@ export function viaMaker(means: Means): (via: Exclude<ViaConfig, "reject">) => V
 export function chainDialer(elements: readonly ElementConfig[], means: Means): Dialer {
   const { healths = new Healths() } = means;
   return new Chains({ ...means, healths }).extend(
-    { dialer: directDialer(means.network), before: [] },
+    { dialer: guardedDialer(means.network), before: [] },
     elements,
   );
 }
@@ -93,7 +95,7 @@ class Chains {
   #hop(config: HopConfig, next: Dialer, position: number): Dialer {
     const { network, timeouts, retired } = this.means;
     const hop = makeHop(config, network.resolve.bind(network), timeouts.handshake, retired);
-    return place(hop.wrap(next), position, hop.label, hop.name);
+    return place(hop.wrap(unguarded(next)), position, hop.label, hop.name);
   }
 
   #group({ kind, members, check }: GroupConfig, { dialer, before }: Way): Dialer {
@@ -125,6 +127,12 @@ class Chains {
 /** Has the log told of members that fail, and work again. */
 export function reportTo(log?: Log): Report {
   return (event, facts) => log?.(event === "down" ? "warn" : "info", `member.${event}`, { ...facts });
+}
+
+/** What a hop dials is the configuration's own: no client is kept from it. */
+function unguarded(dialer: Dialer): Dialer {
+  const plain = (ctx?: Context) => ctx?.guard === undefined ? ctx : told(ctx, { guard: undefined });
+  return { dial: (target, ctx) => dialer.dial(target, plain(ctx)) };
 }
 
 function isGroup(element: ElementConfig): element is GroupConfig {

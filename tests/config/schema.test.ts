@@ -26,6 +26,7 @@ test("an empty configuration is filled with defaults", async () => {
     listeners: [],
     hops: {},
     chains: {},
+    access: {},
     timeouts: { handshake: 10_000, connect: 10_000, idle: 3_600_000, halfClosed: 300_000, drain: 30_000 },
     limits: { tunnels: 10_000, tunnelsPerClient: 1_000, headerBytes: 65_536 },
     log: { level: "info", format: "text" },
@@ -241,8 +242,7 @@ test("loopback listeners need no users, others need them or the word", async () 
 const notSupported = "is not supported by this version of Hopline";
 
 const refused: [name: string, input: unknown, expected: string[]][] = [
-  ["features to come", { access: {}, admin: {} }, [
-    `access: \`access\` ${notSupported}`,
+  ["features to come", { admin: {} }, [
     `admin: \`admin\` ${notSupported}`,
   ]],
   ["TLS by name that contradicts itself", {

@@ -65,7 +65,10 @@ test("what a scope tells is told within, until it is told something else", () =>
   const client = { serverName: "example.test" };
   const scope = new Scope(new Scope(undefined, null, { client }));
   assertStrictEquals(scope.client, client);
-  assertEquals(new Scope(scope, null, {}).client, undefined);
+  const [guard, other] = [{ asked: () => undefined, reached: () => undefined }, {}];
+  const within = new Scope(new Scope(scope, null, { guard }), null, { client: other });
+  assertStrictEquals(within.client, other);
+  assertStrictEquals(within.guard, guard, "what stays unsaid is not forgotten");
 });
 
 test("a limit aborts in its time, and not when the scope was left", async () => {

@@ -173,7 +173,7 @@ test("an IPv6 listener and an IPv6 target, in both protocols that can name it", 
 });
 
 test("one listener on every address serves IPv4 and IPv6, and logs an IPv4 client as such", async () => {
-  await using house = await serving({ listeners: [":0?open=true"] });
+  await using house = await serving({ listeners: [":0?open=true"], access: { private: "allow" } });
   for (const hostname of ["127.0.0.1", "::1"]) {
     using closed = await Wire.to({ hostname, port: house.at.port });
     closed.send(socks5.ask({ hostname: "127.0.0.1", port: 1 }));

@@ -111,7 +111,7 @@ export function barTable(results: Results): string {
 function judge({ sense, checks, splice }: Bar, results: Results, runtime: string, bound: number): string {
   const told = results.some(({ rows }) => rows.some(({ name }) => name === runtime + withoutSplice));
   const wanted = `${sense} ${bound}`;
-  if (splice === true && !told) return `${wanted}: not there yet`;
+  if (splice === true && !told) return `${wanted}: not measured`;
   const name = splice === false && told ? runtime + withoutSplice : runtime;
   const found = checks.map((check) => check(results, name));
   if (found.some((one) => one === undefined)) return `${wanted}: not measured`;

@@ -73,7 +73,7 @@ test("bulk is judged with the kernel relay and without it, and every direction c
   assertMatch(deno, /^at most 1: met, 0.90 down-1, /);
   const [withIt, absent] = line(results, "with splice");
   assertMatch(withIt, /^at most 0.4: met, 0.30 /);
-  assertEquals(absent, "at most 0.5: not there yet");
+  assertEquals(absent, "at most 0.5: not measured");
   results[5] = result(names[5], { ...numbers, [onBun]: [0.5] });
   assertMatch(line(results, "with splice")[0], /^at most 0.4: NOT MET, 0.30 down-1, .* 0.50 both-16$/);
 });

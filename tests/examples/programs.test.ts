@@ -25,6 +25,7 @@ test("every example has its test", () => {
     "certificates",
     "demo.ts",
     "gost.sh",
+    "groups.jsonc",
     "ingress.jsonc",
     "laptop.jsonc",
     "module.ts",

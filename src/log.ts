@@ -24,12 +24,16 @@ export interface LogOptions {
   readonly format: "text" | "json";
 }
 
+/** Whether a log of a level takes events of another one. */
+export function logs(most: Level, level: Level): boolean {
+  return levels.indexOf(level) <= levels.indexOf(most);
+}
+
 /** A log that writes lines; those below its level are never made. */
 export function lineLog({ level, format }: LogOptions, write: (line: string) => void = toStandardError): Log {
-  const most = levels.indexOf(level);
   const line = format === "json" ? jsonLine : textLine;
-  return (level, event, fields = {}) => {
-    if (levels.indexOf(level) <= most) write(line(level, event, fields));
+  return (of, event, fields = {}) => {
+    if (logs(level, of)) write(line(of, event, fields));
   };
 }
 

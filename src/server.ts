@@ -9,7 +9,7 @@ import type { Dialer } from "./core/dialer.ts";
 import { ProxyError } from "./core/errors.ts";
 import { Scope } from "./core/scope.ts";
 import type { Config } from "./config/schema.ts";
-import { lineLog, type Log } from "./log.ts";
+import { lineLog, type Log, logs } from "./log.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { OutgoingAddresses } from "./runtime/outgoing.ts";
 import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
@@ -65,6 +65,7 @@ export class Server implements AsyncDisposable {
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
+      logs: (level) => this.#options.log !== undefined || logs(this.#plan.log.level, level),
       instance: crypto.randomUUID(),
       nextId: () => ++this.#ids,
       join: kernel === undefined ? runtime.join : runtime.spliced(kernel),

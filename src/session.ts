@@ -30,7 +30,7 @@ import {
   type TunnelRequest,
   type Way,
 } from "./core/serve.ts";
-import type { Log } from "./log.ts";
+import type { Level, Log } from "./log.ts";
 import type { Router } from "./routing/router.ts";
 import { accept as acceptProxyProtocol } from "./protocols/proxy_protocol.ts";
 import { clientName, errorFields, Tunnel } from "./tunnel.ts";
@@ -70,6 +70,8 @@ export interface Service {
 /** What all sessions of a server share. */
 export interface House {
   readonly log: Log;
+  /** Whether events of a level go anywhere; the others need not be made. */
+  logs(level: Level): boolean;
   /** Tells this server from every other in the unique ids of its connections. */
   readonly instance: string;
   /** The next number for a line of the log. */
@@ -85,7 +87,10 @@ export interface House {
 
 /** Serves one client until its connection has ended; never rejects. */
 export async function serveConn(conn: Conn, service: Service, house: House): Promise<void> {
-  await new ClientSession(conn, service, house).run();
+  const session = new ClientSession(conn, service, house);
+  await session.run();
+  await session.relaying;
+  conn.close();
 }
 
 class ClientSession implements Session {
@@ -97,6 +102,8 @@ class ClientSession implements Session {
   readonly retired: AbortSignal;
   readonly forwarded: boolean;
   readonly reverse: boolean;
+  /** The tunnel that the connection has become; nothing else of the session is kept while it lasts. */
+  relaying: Promise<void> | undefined;
   readonly #started = performance.now();
 
   constructor(
@@ -119,23 +126,21 @@ class ClientSession implements Session {
   }
 
   async run(): Promise<void> {
-    const { candidates, within, target } = this.service;
+    const { candidates, within, target, trusts } = this.service;
     try {
-      const conn = await this.#introduced();
+      const conn = trusts === undefined ? this.conn : await this.#introduced(trusts);
       if (target === undefined) await this.#sniff(conn, candidates, within);
       else await this.#forward(conn, candidates, target);
     } catch (error) {
       this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
     } finally {
       this.handshake.leave();
-      this.conn.close();
     }
   }
 
   /** The connection once it is known whose it is: where proxies in front speak for clients, they say so first. */
-  async #introduced(): Promise<Conn> {
-    const { conn, service: { trusts } } = this;
-    if (trusts === undefined) return conn;
+  async #introduced(trusts: (peer: Endpoint) => boolean): Promise<Conn> {
+    const { conn } = this;
     if (conn.remoteAddr === null || !trusts(conn.remoteAddr)) {
       throw new ProxyError("the PROXY protocol is not trusted from this address", {
         code: "denied",
@@ -165,7 +170,7 @@ class ClientSession implements Session {
       if (!this.handshake.aborted) await linger(buffered);
       throw error;
     } finally {
-      buffered.close();
+      if (this.relaying === undefined) buffered.close();
     }
   }
 
@@ -178,10 +183,10 @@ class ClientSession implements Session {
     else await this.#handle(tls.handler, BufferedConn.of(client), forward);
   }
 
-  async open(protocol: string, destination: Destination, wanted?: Scope): Promise<Way> {
+  open(protocol: string, destination: Destination, wanted?: Scope): Promise<Way> {
     this.handshake.leave();
     const { conn, client, service, house } = this;
-    return await new Tunnel(conn, client, service, house, protocol, destination, wanted).open();
+    return new Tunnel(conn, client, service, house, protocol, destination, wanted).open();
   }
 
   async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
@@ -194,7 +199,7 @@ class ClientSession implements Session {
     const accepted = request.accepted(way.conn.localAddr);
     // Should the client be gone, the relay finds out.
     if (accepted.length > 0) await conn.write(accepted).catch(() => {});
-    await way.relay(conn);
+    this.relaying = way.relay(conn);
   }
 
   /** What went wrong before there was a tunnel to speak of. */

@@ -107,9 +107,10 @@ export class Tunnel implements Way {
     return failure;
   }
 
-  async relay(client: Conn): Promise<void> {
+  relay(client: Conn): Promise<void> {
     const { join, stopping: within } = this.house;
-    this.close(await relay(client, this.conn, this.service.timeouts, { join, within }));
+    return relay(client, this.conn, this.service.timeouts, { join, within })
+      .then((result) => this.close(result));
   }
 
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
@@ -165,11 +166,15 @@ export class Tunnel implements Way {
   /** The client with a unique id, which hardly anybody asks for. */
   #named(): Client {
     if (this.client.uniqueId !== undefined) return this.client;
-    const id = `${this.house.instance}-${this.#id}`;
+    const { source, destination, alpn, serverName } = this.client;
+    const name = () => new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
     return {
-      ...this.client,
+      source,
+      destination,
+      alpn,
+      serverName,
       get uniqueId() {
-        return new TextEncoder().encode(id);
+        return name();
       },
     };
   }
@@ -194,6 +199,7 @@ export class Tunnel implements Way {
   }
 
   #event(level: "info" | "warn", event: string, fields: Fields): void {
+    if (!this.house.logs(level)) return;
     const durationMs = Math.round(performance.now() - this.#started);
     const { user, target, request } = this.destination;
     const { route, names: via } = this.#routed ?? {};

@@ -16,15 +16,20 @@ export class AddressError extends Error {
   override readonly name = "AddressError";
 }
 
+/** A number from 0 to 255, without leading zeros. */
+const octet = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+const fourOctets = new RegExp(`^${Array(4).fill(octet).join("\\.")}$`);
+
 /** 4 or 6 for an IP address literal, 0 for anything else. */
 export function ipVersion(hostname: string): 0 | 4 | 6 {
-  if (ipaddr.IPv4.isValidFourPartDecimal(hostname)) return 4;
+  if (fourOctets.test(hostname)) return 4;
   return hostname.includes(":") && !hostname.includes("%") && ipaddr.IPv6.isValid(hostname) ? 6 : 0;
 }
 
 /** The 4 or 16 bytes of an address literal. */
 export function ipBytes(hostname: string): Uint8Array {
-  return Uint8Array.from(ipaddr.parse(hostname).toByteArray());
+  const octets = fourOctets.exec(hostname)?.slice(1).map(Number);
+  return Uint8Array.from(octets ?? ipaddr.parse(hostname).toByteArray());
 }
 
 /**

@@ -6,6 +6,7 @@
 import { Alarm } from "./alarm.ts";
 import { BufferedConn, type Conn, type Context } from "./conn.ts";
 import type { Side } from "./errors.ts";
+import { RelayBuffer } from "./relay_buffer.ts";
 import { Scope } from "./scope.ts";
 
 /** How long a tunnel may be silent, in milliseconds. */
@@ -179,11 +180,7 @@ export async function copyBoth(
   return failure;
 }
 
-const smallBuffer = 16 * 1024;
-const largeBuffer = 256 * 1024;
-const noBuffer = new Uint8Array(0);
-
-/** Copies one direction and passes its end on. The buffer grows with a bulk flow and shrinks when it is over. */
+/** Copies one direction and passes its end on. */
 async function copy(
   source: Conn,
   sink: Conn,
@@ -192,31 +189,31 @@ async function copy(
   broke: (end: "source" | "sink", error: unknown) => void,
   carrier?: Carrier,
 ): Promise<void> {
-  let buffer = new Uint8Array(smallBuffer);
+  const buffer = new RelayBuffer();
   const bulk = carrier && new BulkMeter(carrier.threshold);
   let end: "source" | "sink" = "source";
   try {
     for (;;) {
       end = "source";
-      const n = await source.read(buffer);
+      const n = await source.read(buffer.bytes);
       end = "sink";
       if (n === null) break;
-      await sink.write(buffer.subarray(0, n));
+      await sink.write(buffer.filled(n));
       flow.add(direction, n);
       if (bulk?.add(n, flow.last)) {
         const carried = carrier!.carry(source, sink, flow, direction);
         if (carried !== null) {
-          buffer = noBuffer;
+          buffer.release();
           const broken = await carried;
           if (broken === undefined) break;
           end = broken.end;
           throw broken.error;
         }
       }
-      if (n > buffer.length / 2) {
-        if (buffer.length === smallBuffer) buffer = new Uint8Array(largeBuffer);
-      } else if (n < smallBuffer / 2 && buffer.length === largeBuffer) buffer = new Uint8Array(smallBuffer);
+      buffer.adapt(n);
     }
+    // After an error somebody may still hold what was borrowed: then it isn't lent again.
+    buffer.release();
     flow.done[direction] = true;
     await sink.closeWrite();
   } catch (error) {

@@ -57,7 +57,7 @@ export interface Session {
   open(protocol: string, destination: Destination, wanted?: Scope): Promise<Way>;
   /** Logs a request that was refused before anything was opened for it. */
   refused(error: ProxyError): void;
-  /** Opens a way, answers in the client's protocol, and relays. */
+  /** Opens a way and answers in the client's protocol. From then on the connection belongs to the relay. */
   tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void>;
 }
 
@@ -161,12 +161,12 @@ export function tunnelHandler(protocol: string, accept: (gate: Gate) => Handshak
  *
  * @throws ProxyError when none can match any more, or the client ends first
  */
-export async function sniff<T extends { readonly matcher: Matcher }>(
+export function sniff<T extends { readonly matcher: Matcher }>(
   conn: BufferedConn,
   candidates: readonly T[],
   ctx: Context,
 ): Promise<T> {
-  return await peek(conn, ctx, { what: "the client's first bytes", stage: "request" }, (head) => {
+  return peek(conn, ctx, { what: "the client's first bytes", stage: "request" }, (head) => {
     const found = head.length === 0 ? "more" : decide(head, candidates);
     if (found === "none") throw unknownProtocol(head);
     return found === "more" ? undefined : found;

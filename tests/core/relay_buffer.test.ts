@@ -1,0 +1,51 @@
+/**
+ * How a relay's buffer follows its flow.
+ *
+ * @module
+ */
+import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import { test } from "node:test";
+import { RelayBuffer } from "../../src/core/relay_buffer.ts";
+
+const KiB = 1024;
+
+/** The sizes that a buffer has for its first read, and after each read of as much as is said. */
+function sizes(...reads: number[]): number[] {
+  const buffer = new RelayBuffer();
+  return [
+    buffer.bytes.length,
+    ...reads.map((n) => {
+      buffer.adapt(n);
+      return buffer.bytes.length;
+    }),
+  ];
+}
+
+test("a direction waits with little, and gets more while more comes than fits", () => {
+  assertEquals(sizes(64, 1023), [KiB, KiB, KiB]);
+  assertEquals(sizes(KiB, 16 * KiB, 256 * KiB, 20 * KiB), [KiB, 16 * KiB, 256 * KiB, 256 * KiB, 256 * KiB]);
+  assertEquals(sizes(KiB, 9 * KiB, 100), [KiB, 16 * KiB, 256 * KiB, KiB]);
+  assertEquals(sizes(KiB, 8 * KiB, KiB), [KiB, 16 * KiB, KiB, 16 * KiB]);
+});
+
+test("what one direction borrows no other has at the same time", () => {
+  const [one, other] = [new RelayBuffer(), new RelayBuffer()];
+  for (const buffer of [one, other]) buffer.adapt(KiB);
+  const borrowed = one.bytes;
+  assertNotStrictEquals(borrowed, other.bytes);
+  one.release();
+  one.release();
+  assertEquals(one.bytes.length, KiB);
+  const [third, fourth] = [new RelayBuffer(), new RelayBuffer()];
+  for (const buffer of [third, fourth]) buffer.adapt(KiB);
+  assertStrictEquals(third.bytes, borrowed);
+  assertNotStrictEquals(fourth.bytes, borrowed);
+  assertNotStrictEquals(fourth.bytes, other.bytes);
+});
+
+test("what was read is seen without the rest of the buffer", () => {
+  const buffer = new RelayBuffer();
+  buffer.bytes.set([1, 2, 3]);
+  assertEquals(buffer.filled(2), Uint8Array.of(1, 2));
+  assertStrictEquals(buffer.filled(KiB), buffer.bytes);
+});

@@ -10,6 +10,7 @@ import { ProxyError } from "./core/errors.ts";
 import { Scope } from "./core/scope.ts";
 import type { Config } from "./config/schema.ts";
 import { lineLog, type Log, logs } from "./log.ts";
+import { Places, refused } from "./places.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { OutgoingAddresses } from "./runtime/outgoing.ts";
 import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
@@ -45,7 +46,7 @@ export class Server implements AsyncDisposable {
   readonly #runtime: Runtime;
   readonly #options: ServerOptions;
   readonly #sessions = new Set<Promise<void>>();
-  readonly #clients = new Map<string, number>();
+  readonly #places = new Places();
   readonly #stopping = new Scope();
   readonly #house: House;
   /** Where the server's events go. */
@@ -70,7 +71,7 @@ export class Server implements AsyncDisposable {
       nextId: () => ++this.#ids,
       join: kernel === undefined ? runtime.join : runtime.spliced(kernel),
       stopping: this.#stopping,
-      admit: (client) => this.#admit(client),
+      admit: (client, user) => this.#admit(client, user),
       outgoing: new OutgoingAddresses(),
     };
   }
@@ -120,6 +121,7 @@ export class Server implements AsyncDisposable {
     }
     for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
     this.#plan = plan;
+    this.#places.limit(plan.limits);
     this.#open = open;
     this.#retiring.abort();
     this.#retiring = retiring;
@@ -172,31 +174,13 @@ export class Server implements AsyncDisposable {
     }
   }
 
-  #admit(client: string): () => void {
-    const { tunnels, tunnelsPerClient } = this.#plan.limits;
-    const own = this.#clients.get(client) ?? 0;
+  #admit(client: string, user?: string): () => void {
     if (this.#closing) throw refused("the server is stopping");
-    if (this.#tunnels >= tunnels) throw refused(`all ${tunnels} tunnels are taken (limits.tunnels)`);
-    if (own >= tunnelsPerClient) {
-      throw refused(`${client} has ${own} tunnels already (limits.tunnelsPerClient)`);
-    }
+    this.#places.take(client, user);
     this.#tunnels++;
-    this.#clients.set(client, own + 1);
     return () => {
+      this.#places.give(client, user);
       if (--this.#tunnels === 0 && this.#closing) this.#drained.resolve();
-      const rest = this.#clients.get(client)! - 1;
-      if (rest === 0) this.#clients.delete(client);
-      else this.#clients.set(client, rest);
     };
   }
-}
-
-function refused(message: string): ProxyError {
-  return new ProxyError(message, {
-    code: "limit",
-    side: "local",
-    stage: "request",
-    hop: 0,
-    label: "hopline",
-  });
 }

@@ -80,7 +80,7 @@ export interface House {
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: Scope;
   /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
-  admit(client: string): () => void;
+  admit(client: string, user?: string): () => void;
   /** The server's own outgoing connections. */
   readonly outgoing: Outgoing & { has(client: Endpoint, here: Endpoint): boolean };
 }

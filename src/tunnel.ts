@@ -57,7 +57,7 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client.source?.hostname ?? "");
+      this.#leave = this.house.admit(this.client.source?.hostname ?? "", this.destination.user);
       const why = this.#guard?.asked(this.destination.target);
       if (why !== undefined) throw denied(why);
       this.#routed = await this.#route();

@@ -160,6 +160,8 @@ function limits() {
   return z.strictObject({
     tunnels: count().default(10_000).describe("Tunnels at a time."),
     tunnelsPerClient: count().default(1_000).describe("Tunnels at a time from one client address."),
+    tunnelsPerUser: count().optional()
+      .describe("Tunnels at a time of one user that has logged in. Default: as many as there are."),
     headerBytes: size(1).prefault("64KiB").describe("Bytes that a handshake may take; at least 1KiB."),
   });
 }

@@ -447,7 +447,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
   ]],
   ["numbers and durations", {
     timeouts: { handshake: "0s", connect: "597h", idle: "1.5s", drain: "-1s", halfClosed: 5 },
-    limits: { tunnels: 0, tunnelsPerClient: 1.5, headerBytes: "16KB" },
+    limits: { tunnels: 0, tunnelsPerClient: 1.5, tunnelsPerUser: 0, headerBytes: "16KB" },
   }, [
     'timeouts.handshake: expected more than zero, found "0s"',
     'timeouts.connect: expected at most "596h", found "597h"',
@@ -456,6 +456,7 @@ const refused: [name: string, input: unknown, expected: string[]][] = [
     'timeouts.drain: expected a duration such as "250ms", "10s", "5m" or "1h", found "-1s"',
     "limits.tunnels: expected more than 0, found 0",
     "limits.tunnelsPerClient: expected a whole number, found 1.5",
+    "limits.tunnelsPerUser: expected more than 0, found 0",
     'limits.headerBytes: expected a size such as "16KiB" or "1MiB", found "16KB"',
   ]],
   ["less than the least", {

@@ -1,12 +1,12 @@
 /**
- * Limits: how many tunnels at a time, in all and for one client; a place that is given back can be had again.
+ * Limits: how many tunnels at a time, in all, for one client and for one user; a place that is given back can be had again.
  *
  * @module
  */
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, test } from "node:test";
 import { echoOrigin, type Origin } from "../support/origins.ts";
-import { type Client, clients, http, httpAnswer } from "./clients.ts";
+import { type Client, clients, type Credentials, http, httpAnswer, socks5 } from "./clients.ts";
 import { type Serving, serving } from "./serving.ts";
 import { Wire } from "./wire.ts";
 
@@ -20,9 +20,14 @@ after(() => stack.disposeAsync());
 const refused = { socks5: 2, socks4: 91, http: 503 };
 
 /** Asks for the echo server and answers the code of the reply. */
-async function ask(house: Serving, client: Client, wires: DisposableStack): Promise<number> {
-  const wire = wires.use(await Wire.to(house.at));
-  wire.send(client.ask(echo), "early");
+async function ask(
+  { server }: Serving,
+  client: Client,
+  wires: DisposableStack,
+  { user, listener = 0 }: { user?: Credentials; listener?: number } = {},
+): Promise<number> {
+  const wire = wires.use(await Wire.to(server.addresses[listener]));
+  wire.send(client.ask(echo, user), "early");
   return await client.answer(wire);
 }
 
@@ -40,6 +45,48 @@ for (const key of ["tunnels", "tunnelsPerClient"] as const) {
   });
 }
 
+const alice = { username: "alice", password: "secret" };
+const bob = { username: "bob", password: "secret" };
+
+test("limits.tunnelsPerUser is for each user that has logged in, on all listeners and in all protocols", async () => {
+  await using house = await serving({
+    listeners: [{ address: "127.0.0.1:0", users: [alice, bob] }, {
+      address: "127.0.0.1:0",
+      users: [alice],
+    }, "127.0.0.1:0"],
+    limits: { tunnelsPerUser: 2 },
+  });
+  using wires = new DisposableStack();
+  assertEquals(await ask(house, socks5, wires, { user: alice }), 0);
+  assertEquals(await ask(house, http, wires, { user: alice, listener: 1 }), 200);
+  for (const [index, client] of [socks5, http].entries()) {
+    for (const listener of [0, 1]) {
+      assertEquals(await ask(house, client, wires, { user: alice, listener }), refused[client.protocol]);
+    }
+    const { fields } = await house.logged("tunnel.failed", 2 * index + 1);
+    assertEquals([fields.error.code, fields.error.hop, fields.user], ["limit", 0, "alice"]);
+    assertMatch(fields.error.message, /^this user has 2 tunnels already \(limits\.tunnelsPerUser\)/);
+    assertEquals(await ask(house, client, wires, { user: bob }), client.success);
+  }
+  for (const client of clients) {
+    assertEquals(await ask(house, client, wires, { listener: 2 }), client.success);
+  }
+});
+
+test("a reload changes limits, and what has a place keeps it", async () => {
+  const listeners = [{ address: "127.0.0.1:0", users: [alice] }];
+  await using house = await serving({ listeners, limits: { tunnelsPerUser: 2 } });
+  using wires = new DisposableStack();
+  for (let tunnel = 0; tunnel < 2; tunnel++) {
+    assertEquals(await ask(house, http, wires, { user: alice }), 200);
+  }
+  await house.server.replace({ listeners, limits: { tunnelsPerUser: 1 } });
+  assertEquals(await ask(house, http, wires, { user: alice }), 503);
+  await house.server.replace({ listeners });
+  assertEquals(await ask(house, http, wires, { user: alice }), 200);
+  assertEquals(house.events.filter(({ event }) => event === "tunnel.closed").length, 0);
+});
+
 test("a place that is given back can be had again, after successes and after failures", async () => {
   await using house = await serving({ limits: { tunnels: 1, tunnelsPerClient: 1 } });
   for (const [index, client] of [...clients, ...clients, ...clients].entries()) {
@@ -48,6 +95,18 @@ test("a place that is given back can be had again, after successes and after fai
     assertEquals(await ask(house, client, wires), refused[client.protocol]);
     wires.dispose();
     await house.logged("tunnel.closed", index + 1);
+  }
+});
+
+test("a user's place that is given back can be had again", async () => {
+  const listeners = [{ address: "127.0.0.1:0", users: [alice] }];
+  await using house = await serving({ listeners, limits: { tunnelsPerUser: 1 } });
+  for (let index = 1; index < 4; index++) {
+    using wires = new DisposableStack();
+    assertEquals(await ask(house, socks5, wires, { user: alice }), 0);
+    assertEquals(await ask(house, http, wires, { user: alice }), 503);
+    wires.dispose();
+    await house.logged("tunnel.closed", index);
   }
 });
 

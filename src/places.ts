@@ -1,0 +1,79 @@
+/**
+ * How many tunnels there may be at a time.
+ *
+ * @module
+ */
+import { ProxyError } from "./core/errors.ts";
+
+/** What a configuration limits. */
+export interface Limits {
+  /** Tunnels at a time. */
+  readonly tunnels: number;
+  /** Tunnels at a time from one client address. */
+  readonly tunnelsPerClient: number;
+  /** Tunnels at a time of one user. */
+  readonly tunnelsPerUser?: number;
+}
+
+/** Places for tunnels. */
+export class Places {
+  readonly #clients = new Tally();
+  readonly #users = new Tally();
+  #limits: Limits = { tunnels: 0, tunnelsPerClient: 0 };
+  #taken = 0;
+
+  /** Takes up other limits; what has a place keeps it. */
+  limit(limits: Limits): void {
+    this.#limits = limits;
+  }
+
+  /** Takes a place for a tunnel of a client, and of the user that has logged in. @throws ProxyError when there is none */
+  take(client: string, user?: string): void {
+    const { tunnels, tunnelsPerClient, tunnelsPerUser = Infinity } = this.#limits;
+    const ofClient = this.#clients.of(client);
+    const ofUser = user === undefined ? 0 : this.#users.of(user);
+    if (this.#taken >= tunnels) throw refused(`all ${tunnels} tunnels are taken (limits.tunnels)`);
+    if (ofClient >= tunnelsPerClient) {
+      throw refused(`${client} has ${ofClient} tunnels already (limits.tunnelsPerClient)`);
+    }
+    if (ofUser >= tunnelsPerUser) {
+      throw refused(`this user has ${ofUser} tunnels already (limits.tunnelsPerUser)`);
+    }
+    this.#taken++;
+    this.#clients.add(client, 1);
+    if (user !== undefined) this.#users.add(user, 1);
+  }
+
+  /** Gives it back. */
+  give(client: string, user?: string): void {
+    this.#taken--;
+    this.#clients.add(client, -1);
+    if (user !== undefined) this.#users.add(user, -1);
+  }
+}
+
+/** Counts by name; what is at zero takes no memory. */
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  add(name: string, n: 1 | -1): void {
+    const count = this.of(name) + n;
+    if (count === 0) this.#counts.delete(name);
+    else this.#counts.set(name, count);
+  }
+}
+
+/** A refusal by Hopline itself, for want of something. */
+export function refused(message: string): ProxyError {
+  return new ProxyError(message, {
+    code: "limit",
+    side: "local",
+    stage: "request",
+    hop: 0,
+    label: "hopline",
+  });
+}

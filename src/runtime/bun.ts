@@ -43,9 +43,26 @@ class Attempt {
     this.resolve(socket.data = new BunConn(socket, local, this.address, this.#scope.outgoing));
   }
 
-  failed(error: unknown): void {
+  async failed(error: unknown): Promise<void> {
+    const code = await routeError(this.address);
     this.#scope.leave();
-    this.reject(connectFailure(error, this.address));
+    this.reject(
+      connectFailure(code === undefined ? error : Object.assign(error as Error, { code }), this.address),
+    );
+  }
+}
+
+/**
+ * Bun says "connection refused" of every connect that fails. That there is no way at all shows when a datagram socket is
+ * connected, which sends nothing: the system only looks for the route.
+ */
+async function routeError({ hostname, port }: Endpoint): Promise<string | undefined> {
+  try {
+    const any = ipVersion(hostname) === 6 ? "::" : "0.0.0.0";
+    (await Bun.udpSocket({ hostname: any, connect: { hostname, port } })).close();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    return ["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL"].find((known) => known === code);
   }
 }
 

@@ -35,8 +35,12 @@ export class ListenError extends Error {
   override readonly name = "ListenError";
 }
 
+/** How often a port that was just given up is asked for, and how long to rest between. */
+const attempts = 50;
+const restMs = 10;
+
 interface Open {
-  readonly listener: Listener;
+  listener: Listener;
   /** What its next client gets; a reload puts another in its place. */
   service: Service;
 }
@@ -103,13 +107,15 @@ export class Server implements AsyncDisposable {
     const retiring = new AbortController();
     const { log } = this.#house;
     const plan = makePlan(config, this.#runtime, log, retiring.signal, this.#options.dialer, this.#plan);
+    const planned = new Map(plan.listeners.map((one, index) => [keyOf(one.address, index), one]));
     const open = new Map<string, Open>();
     const added: Open[] = [];
+    const leaving = [...this.#open].filter(([key]) => !planned.has(key)).map(([, entry]) => entry);
+    const displaced: Open[] = [];
     try {
-      for (const [index, { address, service }] of plan.listeners.entries()) {
-        const key = address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
+      for (const [key, { address, service }] of planned) {
         const kept = this.#open.get(key);
-        const entry = kept ?? { listener: await this.#listen(address), service };
+        const entry = kept ?? { listener: await this.#displace(address, leaving, displaced), service };
         if (kept === undefined) added.push(entry);
         open.set(key, entry);
       }
@@ -117,9 +123,10 @@ export class Server implements AsyncDisposable {
     } catch (error) {
       for (const { listener } of added) listener.close();
       retiring.abort();
+      for (const entry of displaced) await this.#reopen(entry);
       throw error;
     }
-    for (const [key, { listener }] of this.#open) if (!open.has(key)) listener.close();
+    for (const { listener } of leaving) listener.close();
     this.#plan = plan;
     this.#places.limit(plan.limits);
     this.#open = open;
@@ -156,14 +163,43 @@ export class Server implements AsyncDisposable {
     await this.close(0);
   }
 
-  async #listen(address: Endpoint): Promise<Listener> {
-    try {
-      return await this.#runtime.listen(address);
-    } catch (error) {
-      throw new ListenError(`can't listen on ${formatEndpoint(address)}: ${(error as Error).message}`, {
-        cause: error,
-      });
+  /** Listens. Deno gives the port of a listener that was closed back a little later: with `patience` that is waited for. */
+  async #listen(address: Endpoint, patience = false): Promise<Listener> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await this.#runtime.listen(address);
+      } catch (error) {
+        if (!patience || attempt === attempts || !isInUse(error)) {
+          throw new ListenError(`can't listen on ${formatEndpoint(address)}: ${(error as Error).message}`, {
+            cause: error,
+          });
+        }
+        await new Promise((done) => setTimeout(done, restMs));
+      }
     }
+  }
+
+  /** Listens; a listener of ours that leaves anyway makes room, where the port is the same and the address another. */
+  async #displace(address: Endpoint, leaving: readonly Open[], displaced: Open[]): Promise<Listener> {
+    for (;;) {
+      try {
+        return await this.#listen(address, displaced.length > 0);
+      } catch (error) {
+        const ours = leaving.find((entry) =>
+          entry.listener.addr.port === address.port && !displaced.includes(entry)
+        );
+        if (ours === undefined || !isInUse(error)) throw error;
+        ours.listener.close();
+        displaced.push(ours);
+      }
+    }
+  }
+
+  /** Puts a listener back that had made room for nothing. */
+  async #reopen(entry: Open): Promise<void> {
+    if (this.#closing) return;
+    entry.listener = await this.#listen(entry.listener.addr, true);
+    this.#accept(entry);
   }
 
   async #accept(entry: Open): Promise<void> {
@@ -183,4 +219,16 @@ export class Server implements AsyncDisposable {
       if (--this.#tunnels === 0 && this.#closing) this.#drained.resolve();
     };
   }
+}
+
+/** What tells listeners apart; those that take any port, by their places. */
+function keyOf(address: Endpoint, index: number): string {
+  return address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
+}
+
+function isInUse(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ((cause as { code?: string }).code === "EADDRINUSE") return true;
+  }
+  return false;
 }

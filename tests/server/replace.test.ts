@@ -130,3 +130,33 @@ test("a server that is closed takes up no new configuration", async () => {
   await assertRejects(() => late, ListenError, "closed");
   await assertRejects(() => Wire.to({ hostname: "127.0.0.1", port }));
 });
+
+test("a listener moves between one address and all of them on the same port", async () => {
+  const port = await freePort();
+  const forward = (host: string) => `tcp://${host}:${port}/${echo.address}?open=true`;
+  await using house = await serving({ listeners: [forward("127.0.0.1")] });
+  using first = await Wire.to({ hostname: "127.0.0.1", port });
+  await stillEchoes(first);
+  for (const host of ["0.0.0.0", "127.0.0.1", "0.0.0.0"]) {
+    await replace(house.server, { listeners: [forward(host)] });
+    assertEquals(house.server.addresses, [{ hostname: host, port }]);
+    using wire = await Wire.to({ hostname: "127.0.0.1", port });
+    await stillEchoes(wire);
+  }
+  await stillEchoes(first);
+});
+
+test("a listener that made room for one that can't be had takes its place again", async () => {
+  const port = await freePort();
+  await using other = await serving();
+  await using house = await serving({ listeners: [`127.0.0.1:${port}`] });
+  using first = await tunnel(house.at);
+  await assertRejects(
+    () => replace(house.server, { listeners: [`0.0.0.0:${port}?open=true`, `127.0.0.1:${other.at.port}`] }),
+    ListenError,
+    `can't listen on 127.0.0.1:${other.at.port}`,
+  );
+  assertEquals(house.server.addresses, [{ hostname: "127.0.0.1", port }]);
+  (await tunnel(house.at))[Symbol.dispose]();
+  await stillEchoes(first);
+});

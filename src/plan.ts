@@ -7,13 +7,13 @@ import { formatEndpoint, isLoopback } from "./core/address.ts";
 import { cidrContains } from "./core/cidr.ts";
 import { BufferedConn, type Endpoint } from "./core/conn.ts";
 import { type Dialer, type Layer, layered, limitedLayer } from "./core/dialer.ts";
-import type { Network } from "./core/direct.ts";
 import { asProxyError, ProxyError } from "./core/errors.ts";
 import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
 import { Certificates } from "./certificates.ts";
 import type { Config, ListenerConfig, TargetConfig, TargetGroupConfig } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
 import type { Log } from "./log.ts";
+import { namedNetwork } from "./names/resolver.ts";
 import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
 import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
 import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
@@ -23,6 +23,7 @@ import { makeGuard } from "./routing/access.ts";
 import { makeRouter, type Router } from "./routing/router.ts";
 import { amongTargets } from "./routing/targets.ts";
 import { type Means, reportTo } from "./routing/via.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import type { Candidate, Service } from "./session.ts";
 
 /** What a server does, made whole before any of it takes effect. */
@@ -41,13 +42,14 @@ export interface Plan {
  */
 export function makePlan(
   config: Config,
-  network: Network,
+  runtime: Runtime,
   log: Log,
   retired: AbortSignal,
   dialer?: Dialer,
   earlier?: Plan,
 ): Plan {
   const healths = new Healths();
+  const network = namedNetwork(config, runtime, retired);
   const means = { network, timeouts: config.timeouts, retired, log, healths, earlier: earlier?.healths };
   const router = makeRouter(config, means, dialer);
   const toTarget = (target: TargetConfig | TargetGroupConfig) => makeTarget(target, means);

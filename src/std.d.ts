@@ -55,6 +55,33 @@ declare module "@std/assert" {
   export function unreachable(message?: string): never;
 }
 
+declare module "dns-packet" {
+  namespace packet {
+    interface Question {
+      readonly type: string;
+      readonly name: string;
+      readonly class?: string;
+    }
+    interface Record {
+      readonly type: string;
+      readonly name: string;
+      readonly ttl?: number;
+      readonly data: unknown;
+    }
+    interface Packet {
+      readonly type: "query" | "response";
+      readonly rcode: string;
+      readonly questions: readonly Question[];
+      readonly answers: readonly Record[];
+      readonly authorities: readonly Record[];
+    }
+    const RECURSION_DESIRED: number;
+    function encode(packet: object): Uint8Array;
+    function decode(message: Uint8Array): Packet;
+  }
+  export default packet;
+}
+
 declare module "@std/fmt/colors" {
   type Paint = (text: string) => string;
   export const bold: Paint;

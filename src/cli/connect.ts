@@ -11,6 +11,7 @@ import { Inbox } from "../core/inbox.ts";
 import { relay } from "../core/relay.ts";
 import { Trail } from "../core/trail.ts";
 import { configFromFlags } from "../config/load.ts";
+import { namedNetwork } from "../names/resolver.ts";
 import { makeRouter } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
 import type { Command } from "./main.ts";
@@ -22,7 +23,7 @@ export const connect: Command = {
   async run({ operands: [text], lists, values }) {
     const target = parseTarget(text);
     const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
-    const means = { network: await currentRuntime(), timeouts: config.timeouts };
+    const means = { network: namedNetwork(config, await currentRuntime()), timeouts: config.timeouts };
     // The chain of -F is meant for this target; without it, the target takes its way like any other.
     const routes = lists.F.length > 0 ? undefined : config.routes;
     const { dialer } = await makeRouter({ ...config, routes }, means)({ target }, background);

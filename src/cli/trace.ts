@@ -10,6 +10,7 @@ import type { Endpoint } from "../core/conn.ts";
 import type { Dialer } from "../core/dialer.ts";
 import { background } from "../core/handshake.ts";
 import { configFromFlags } from "../config/load.ts";
+import { namedNetwork } from "../names/resolver.ts";
 import { makeRouter, type Routed } from "../routing/router.ts";
 import { currentRuntime } from "../runtime/runtime.ts";
 import { UsageError } from "./arguments.ts";
@@ -36,7 +37,7 @@ export const trace: Command = {
     const count = parseCount(values.count);
     const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
     const asked = askedFor(target, args, config);
-    const means = { network: await currentRuntime(), timeouts: config.timeouts };
+    const means = { network: namedNetwork(config, await currentRuntime()), timeouts: config.timeouts };
     // As in `connect`, the chain of -F is meant for this target.
     const routes = lists.F.length > 0 ? undefined : config.routes;
     let way: Routed;

@@ -16,10 +16,11 @@ interface Partly {
   readonly hops?: unknown;
   readonly chains?: unknown;
   readonly routes?: unknown;
+  readonly names?: unknown;
 }
 
 /** Checks what one part of a configuration says of another. */
-export function checkReferences({ listeners, hops, chains, routes }: Partly, ctx: Reports): void {
+export function checkReferences({ listeners, hops, chains, routes, names }: Partly, ctx: Reports): void {
   for (const chain of keys(chains)) {
     checkElements((chains as Chains)[chain], { hops, chains }, ["chains", chain], ctx);
     checkLoops(chain, chains as Chains, ctx);
@@ -32,6 +33,8 @@ export function checkReferences({ listeners, hops, chains, routes }: Partly, ctx
       checkRoute(route ?? {}, { listeners, hops, chains }, ["routes", index], ctx)
     );
   }
+  const { via } = (names ?? {}) as { via?: unknown };
+  checkWay(via, ["direct"], { hops, chains }, ["names", "via"], ctx);
   if (Array.isArray(listeners)) {
     checkAddresses(listeners, ctx);
     if (routes === undefined) checkReverse(listeners, ctx);
@@ -132,9 +135,7 @@ function checkRoute(
   path: Path,
   ctx: Reports,
 ): void {
-  checkElements(via, known, [...path, "via"], ctx);
-  checkGroup(via, known, [...path, "via"], ctx);
-  if (typeof via === "string") checkVia(via, known, [...path, "via"], ctx);
+  checkWay(via, reservedNames, known, [...path, "via"], ctx);
   if (Array.isArray(listeners) && Array.isArray(known.listeners)) {
     const addresses = known.listeners.map(addressOf);
     listeners.forEach((listener, index) => {
@@ -157,8 +158,21 @@ function checkRoute(
   }
 }
 
-function checkVia(via: string, { hops, chains }: Partly, path: Path, ctx: Reports): void {
-  const names = [...reservedNames, ...keys(chains)];
+/** A way: the name of a chain or one of `others`, a group, or a list of hops and groups. */
+function checkWay(via: unknown, others: readonly string[], known: Partly, path: Path, ctx: Reports): void {
+  checkElements(via, known, path, ctx);
+  checkGroup(via, known, path, ctx);
+  if (typeof via === "string") checkVia(via, others, known, path, ctx);
+}
+
+function checkVia(
+  via: string,
+  others: readonly string[],
+  { hops, chains }: Partly,
+  path: Path,
+  ctx: Reports,
+): void {
+  const names = [...others, ...keys(chains)];
   if (names.includes(via)) return;
   if (keys(hops).includes(via)) {
     return report(ctx, `${quote(via)} is a hop; as a list it is a way: [${quote(via)}]`, path);
@@ -167,7 +181,8 @@ function checkVia(via: string, { hops, chains }: Partly, path: Path, ctx: Report
     return report(ctx, 'hops stand in a list, even if there is one: ["scheme://host"]', path);
   }
   const { found, hint } = mistaken(via, names);
-  report(ctx, `expected "direct", "reject" or a chain's name, found ${found}${hint}`, path);
+  const expected = others.map((name) => `"${name}"`).join(", ");
+  report(ctx, `expected ${expected} or a chain's name, found ${found}${hint}`, path);
 }
 
 /** The names of all users; nothing when they can't be known. */

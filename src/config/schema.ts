@@ -11,6 +11,7 @@ import { filesIn, type ReadText } from "./files.ts";
 import { type Element, elementSchemas } from "./group.ts";
 import { hopSchema } from "./hop.ts";
 import { listenerSchema } from "./listener.ts";
+import { namesSchema } from "./names.ts";
 import { reservedNames, unsupported } from "./protocols.ts";
 import { addressOf, checkReferences } from "./references.ts";
 import { accessSchema, routeSchema } from "./routes.ts";
@@ -35,6 +36,9 @@ export function schemaWith(read: ReadText) {
       .describe("Ways to targets: the names, URLs or objects of hops, and groups of them, nearest first."),
     routes: z.array(routeSchema(read, elements)).min(1).optional()
       .describe("Which way targets are reached: the first route that matches. Default: the only chain."),
+    names: namesSchema(read, elements).optional().describe(
+      "How names are looked up. Default: by the system.",
+    ),
     access: accessSchema(read).default({}).describe("What clients are kept from."),
     timeouts: timeouts().prefault({}).describe("How long to wait for what."),
     limits: limits().prefault({}).describe("How much at most."),
@@ -42,13 +46,13 @@ export function schemaWith(read: ReadText) {
     admin: notYet("admin"),
   })
     .superRefine(checkReferences, { when: ({ value }) => typeof value === "object" && value !== null })
-    .transform(({ $schema: _, chains, routes, ...config }) => {
+    .transform(({ $schema: _, chains, routes, names, ...config }) => {
       const hops = Object.entries(config.hops).map(([name, hop]) => [name, { ...hop, name }] as const);
       const ways = new Ways(Object.fromEntries(hops), chains);
-      const wayOf = (via: string | Element | Element[]): ViaConfig => {
-        if (typeof via !== "string") return { hops: ways.elements([via].flat()) };
-        return via === "reject" ? via : { name: via, hops: ways.chain(via) };
-      };
+      const wayOf = (via: string | Element | Element[]) =>
+        typeof via === "string"
+          ? { name: via, hops: ways.chain(via) }
+          : { hops: ways.elements([via].flat()) };
       return {
         ...config,
         hops: ways.hops,
@@ -58,9 +62,10 @@ export function schemaWith(read: ReadText) {
             ...conditions,
             number: index + 1,
             listeners: listeners && indicesOf(config.listeners, listeners),
-            via: wayOf(via),
+            via: via === "reject" ? via : wayOf(via),
           })),
         }),
+        ...(names && { names: { ...names, via: wayOf(names.via).hops } }),
       };
     });
 }

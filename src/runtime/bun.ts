@@ -9,6 +9,7 @@ import { ipVersion } from "../core/address.ts";
 import { background } from "../core/handshake.ts";
 import { Scope } from "../core/scope.ts";
 import { BunConn, handler } from "./bun_conn.ts";
+import { exchange } from "./datagram.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
 import { join, spliced } from "./bun_relay.ts";
 import { endpoint } from "./outgoing.ts";
@@ -139,6 +140,7 @@ async function addressOf(hostname: string, ctx: Context): Promise<string> {
 export const bunRuntime: Runtime = {
   connect,
   resolve,
+  exchange,
   join,
   spliced,
   async listen(at, ctx = background) {

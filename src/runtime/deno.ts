@@ -4,6 +4,7 @@
  * @module
  */
 import type { Conn, Context, Endpoint, Listener } from "../core/conn.ts";
+import { exchange } from "./datagram.ts";
 import { DenoConn } from "./deno_conn.ts";
 import { spliced } from "./deno_relay.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
@@ -74,6 +75,7 @@ function wrap(socket: Deno.TcpConn): DenoConn | undefined {
 export const denoRuntime: Runtime = {
   connect,
   resolve,
+  exchange,
   spliced,
   listen(at) {
     try {

@@ -6,12 +6,15 @@
 import type { Context, Endpoint, Listener } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import type { Join } from "../core/relay.ts";
+import type { exchange } from "./datagram.ts";
 import type { KernelRelay } from "./splice/relay.ts";
 
 /** One runtime's sockets. */
 export interface Runtime extends Network {
   /** Binds and listens; port 0 asks for any free one. */
   listen(at: Endpoint, ctx?: Context): Promise<Listener>;
+  /** Sends a datagram, and waits for the answer to it. */
+  readonly exchange: typeof exchange;
   /** A faster relay for a pair of this runtime's own sockets. */
   readonly join?: Join;
   /** The same, where bulk flows are left to the kernel. */

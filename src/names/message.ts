@@ -1,0 +1,82 @@
+/**
+ * Questions to a name server, and what its answers mean (RFC 1035); their bytes are the library's business.
+ *
+ * @module
+ */
+import packet from "dns-packet";
+import { ProxyError } from "../core/errors.ts";
+
+/** What is known of a name, for one family of addresses. */
+export interface Answer {
+  readonly addresses: readonly string[];
+  /** There is no such name, for either family. */
+  readonly unknown: boolean;
+  /** Seconds for which this holds. */
+  readonly ttl: number;
+}
+
+/** Answers larger than this are cut off and asked for again over TCP (the DNS Flag Day's size: no IP fragments). */
+const udpSize = 1232;
+
+/** How long a "no" holds at most, and where the server does not say, in seconds (RFC 2308 section 5). */
+const longestNo = 300;
+const shortestNo = 5;
+
+/** The question for the addresses of one family; its id is 0, for the transport to choose. */
+export function question(name: string, family: 4 | 6): Uint8Array {
+  return packet.encode({
+    type: "query",
+    id: 0,
+    flags: packet.RECURSION_DESIRED,
+    questions: [{ name, type: typeOf(family), class: "IN" }],
+    additionals: [{ type: "OPT", name: ".", udpPayloadSize: udpSize, flags: 0, options: [] }],
+  });
+}
+
+function typeOf(family: 4 | 6): "A" | "AAAA" {
+  return family === 4 ? "A" : "AAAA";
+}
+
+/** The answer has been cut off: there is more to be had over TCP. */
+export function isTruncated(message: Uint8Array): boolean {
+  return (message[2] & 0x02) !== 0;
+}
+
+/** @throws ProxyError when it is no answer to this question, or the server could not answer */
+export function answer(message: Uint8Array, name: string, family: 4 | 6): Answer {
+  const { type, rcode, questions, answers, authorities } = decoded(message);
+  const [asked] = questions;
+  if (
+    type !== "response" || questions.length !== 1 || asked.type !== typeOf(family) ||
+    asked.name.toLowerCase() !== name.toLowerCase()
+  ) throw broken("it answers another question");
+  if (rcode !== "NOERROR" && rcode !== "NXDOMAIN") throw broken(`it says ${rcode}`);
+  const found = answers.filter((record) => record.type === typeOf(family));
+  const addresses = [...new Set(found.map(({ data }) => String(data)))];
+  // An alias may end before what it leads to does.
+  if (addresses.length > 0) return { addresses, unknown: false, ttl: least(answers) };
+  return { addresses, unknown: rcode === "NXDOMAIN", ttl: noFor(authorities) };
+}
+
+function decoded(message: Uint8Array): packet.Packet {
+  try {
+    return packet.decode(message);
+  } catch {
+    throw broken("its answer is no DNS message");
+  }
+}
+
+function least(records: readonly packet.Record[]): number {
+  return Math.min(...records.map(({ ttl = 0 }) => ttl));
+}
+
+/** RFC 2308: the start of authority says how long. */
+function noFor(authorities: readonly packet.Record[]): number {
+  const soa = authorities.find(({ type }) => type === "SOA");
+  const { minimum = 0 } = (soa?.data ?? {}) as { minimum?: number };
+  return soa === undefined ? shortestNo : Math.min(soa.ttl ?? 0, minimum, longestNo);
+}
+
+function broken(message: string): ProxyError {
+  return new ProxyError(message, { code: "resolve", side: "upstream", stage: "resolve" });
+}

@@ -1,0 +1,123 @@
+/**
+ * A name server in the test's own process that counts what it is asked, over every transport.
+ *
+ * @module
+ */
+import packet from "dns-packet";
+import { Buffer } from "node:buffer";
+import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { Certificate } from "./certificates.ts";
+
+/** What the server says of a name and type, as in `{ "example.test A": { data: ["192.0.2.1"], ttl: 60 } }`. */
+export type Zone = Record<string, {
+  readonly data?: readonly string[];
+  readonly ttl?: number;
+  readonly rcode?: "NXDOMAIN" | "SERVFAIL" | "REFUSED";
+  /** Over UDP there is no more than this hint. */
+  readonly truncated?: boolean;
+  readonly silent?: boolean;
+  /** An answer to another question. */
+  readonly astray?: boolean;
+}>;
+
+/** A running name server. */
+export interface TestNameServer extends AsyncDisposable {
+  readonly port: number;
+  /** The questions, in order, as `udp example.test A`. */
+  readonly asked: string[];
+  /** How many connections came. */
+  readonly connections: () => number;
+}
+
+/** Starts it on 127.0.0.1, with UDP and TCP on one port; with a certificate, `kind` is inside TLS instead. */
+export async function nameServer(
+  zone: Zone,
+  kind: "plain" | "tls" | "https" = "plain",
+  certificate?: Certificate,
+): Promise<TestNameServer> {
+  const asked: string[] = [];
+  let connections = 0;
+  const reply = (via: string, message: Uint8Array): Uint8Array | undefined => {
+    const { id, questions: [{ name, type }] } = packet.decode(message);
+    asked.push(`${via} ${name} ${type}`);
+    const entry = zone[`${name} ${type}`] ?? {};
+    if (entry.silent) return undefined;
+    const cut = entry.truncated && via === "udp";
+    const rcodes = { NXDOMAIN: 3, SERVFAIL: 2, REFUSED: 5 };
+    return packet.encode({
+      type: "response",
+      id,
+      flags: (cut ? packet.TRUNCATED_RESPONSE : 0) | (entry.rcode === undefined ? 0 : rcodes[entry.rcode]),
+      questions: [{ name: entry.astray ? "other.test" : name, type, class: "IN" }],
+      answers: cut
+        ? []
+        : (entry.data ?? []).map((data) => ({ type, name, class: "IN", ttl: entry.ttl ?? 60, data })),
+    });
+  };
+  const stream = (socket: Socket) => {
+    let rest = Buffer.alloc(0);
+    socket.on("error", () => {});
+    socket.on("data", (chunk: Buffer) => {
+      rest = Buffer.concat([rest, chunk]);
+      while (rest.length >= 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
+        const end = 2 + rest.readUInt16BE(0);
+        const answer = reply(kind === "tls" ? "tls" : "tcp", rest.subarray(2, end));
+        rest = rest.subarray(end);
+        if (answer !== undefined) {
+          const length = Uint8Array.of(answer.length >> 8, answer.length & 0xff);
+          socket.write(Buffer.concat([length, answer]));
+        }
+      }
+    });
+  };
+  const pems = certificate && { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) };
+  const server: Server = kind === "tls"
+    ? createTlsServer(pems!, stream)
+    : kind === "https"
+    ? createHttpsServer(pems!, (request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => {
+        const right = request.method === "POST" &&
+          request.headers["content-type"] === "application/dns-message";
+        const answer = right ? reply(`https ${request.url}`, Buffer.concat(chunks)) : undefined;
+        response.statusCode = right ? 200 : 400;
+        response.setHeader("content-type", "application/dns-message");
+        response.end(answer);
+      });
+    })
+    : createServer(stream);
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    connections++;
+    sockets.add(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const datagrams = createSocket("udp4");
+  datagrams.on("message", (message, { address, port }) => {
+    const answer = reply("udp", message);
+    if (answer === undefined) return;
+    // Somebody who guesses sends first.
+    const guess = Buffer.from(answer);
+    guess[0] ^= 0xff;
+    datagrams.send(guess, port, address);
+    datagrams.send(answer, port, address);
+  });
+  await new Promise<void>((resolve) => datagrams.bind(port, "127.0.0.1", () => resolve()));
+  return {
+    port,
+    asked,
+    connections: () => connections,
+    async [Symbol.asyncDispose]() {
+      await new Promise<void>((resolve) => datagrams.close(() => resolve()));
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}

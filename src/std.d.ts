@@ -70,12 +70,14 @@ declare module "dns-packet" {
     }
     interface Packet {
       readonly type: "query" | "response";
+      readonly id: number;
       readonly rcode: string;
       readonly questions: readonly Question[];
       readonly answers: readonly Record[];
       readonly authorities: readonly Record[];
     }
     const RECURSION_DESIRED: number;
+    const TRUNCATED_RESPONSE: number;
     function encode(packet: object): Uint8Array;
     function decode(message: Uint8Array): Packet;
   }

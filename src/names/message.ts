@@ -4,6 +4,7 @@
  * @module
  */
 import packet from "dns-packet";
+import { Buffer } from "node:buffer";
 import { ProxyError } from "../core/errors.ts";
 
 /** What is known of a name, for one family of addresses. */
@@ -60,7 +61,7 @@ export function answer(message: Uint8Array, name: string, family: 4 | 6): Answer
 
 function decoded(message: Uint8Array): packet.Packet {
   try {
-    return packet.decode(message);
+    return packet.decode(Buffer.from(message.buffer, message.byteOffset, message.length));
   } catch {
     throw broken("its answer is no DNS message");
   }

@@ -30,11 +30,11 @@ test("a name of one's own needs nobody, others are asked for through the office"
   const trail = office.trail();
   for (const name of ["git.corp.example", "wiki.corp.example"]) {
     const url = `http://${name}:${web.port}/blob`;
-    const { code, stdout, stderr } = await fetchThrough("socks5h", laptop.address, url);
+    const { code, stdout, stderr } = await fetchThrough("socks5", laptop.address, url);
     assertEquals([code, sha256(stdout)], [0, sha256(blob)], stderr);
   }
   assertEquals(names.asked.toSorted(), ["tcp wiki.corp.example A", "tcp wiki.corp.example AAAA"]);
-  await names[Symbol.asyncDispose]();
+  await laptop.stop();
   await trail.find("tunnel.closed", { target: `127.0.0.1:${names.port}` });
 });
 

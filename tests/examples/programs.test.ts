@@ -29,6 +29,7 @@ test("every example has its test", () => {
     "ingress.jsonc",
     "laptop.jsonc",
     "module.ts",
+    "names.jsonc",
     "relay.yaml",
     "sites.jsonc",
     "ssh_config",

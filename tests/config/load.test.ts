@@ -309,7 +309,7 @@ test("control characters in a configuration do not reach the terminal", async ()
   const found = await problems(() => parseConfig('{ "\\u001b[31m\\n": 1 }', { path: "a\u001b.json" }));
   assertEquals(found, [
     'a\\x1b.json:1:3: ["\\u001b[31m\\n"]: unknown key `\\u001b[31m\\n`; known are `$schema`, ' +
-    "`listeners`, `hops`, `chains`, `routes`, `access`, `timeouts`, `limits`, `log`, `admin`",
+    "`listeners`, `hops`, `chains`, `routes`, `names`, `access`, `timeouts`, `limits`, `log`, `admin`",
   ]);
 });
 

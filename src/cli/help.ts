@@ -10,6 +10,7 @@ and behind it a chain of proxies to wherever you need to go.
 Usage:
   hopline [serve] [-c FILE] [-L LISTENER]... [-F HOP]... [options]
   hopline check FILE                  validate a configuration, print every problem
+  hopline explain TARGET [-c|-F ...]  which route a target takes and why, without connecting
   hopline trace TARGET [-c|-F ...]    connect through the chain and time every hop, like a traceroute
   hopline connect TARGET [-c|-F ...]  join standard input and output to TARGET (ssh ProxyCommand)
   hopline import FILE | --env         turn another program's configuration into one for Hopline
@@ -82,6 +83,21 @@ Certificates that have expired are warnings. Exit status 0 when it is good, 2 wh
 
 Options:
   --json   the result as one JSON object on standard output`,
+
+  explain: `Usage: hopline explain TARGET [-c FILE] [-F HOP]... [options]
+
+Says which way TARGET, a host:port, would take, and why: which route wins and what the others lack, the chain with the
+members of its groups, who looks up which name, what \`access\` says, and the permissions that the configuration needs
+on Deno. Nothing is connected; the name is looked up only where a route needs its addresses, and then it says so.
+
+Options:
+  -c FILE   a configuration
+  -F HOP    one more hop of the chain, in order, instead of the routes
+  --json    the result as one JSON object
+  --user, --from, --listener, --protocol
+            the routes see this user, client address, listener address and protocol
+
+${hops}`,
 
   trace: `Usage: hopline trace TARGET [-c FILE] [-F HOP]... [options]
 

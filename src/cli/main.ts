@@ -12,6 +12,7 @@ import { ListenError } from "../server.ts";
 import { type Arguments, type Grammar, parseArguments, quoted, UsageError } from "./arguments.ts";
 import { check } from "./check.ts";
 import { connect } from "./connect.ts";
+import { explain } from "./explain.ts";
 import { commandHelp, help } from "./help.ts";
 import { importCommand } from "./import.ts";
 import { passwd } from "./passwd.ts";
@@ -29,15 +30,13 @@ export interface Command {
 const commands: Record<string, Command> = {
   serve,
   check,
+  explain,
   trace,
   connect,
   schema,
   import: importCommand,
   passwd,
 };
-
-/** Commands of the contract that this version does not have. */
-const planned = ["explain"];
 
 /** Runs the command line of this process, and ends it. */
 export async function main(): Promise<void> {
@@ -57,7 +56,6 @@ async function dispatch(args: readonly string[]): Promise<number> {
   const [first = ""] = args;
   if (first === "--help" || first === "-h" || first === "help") return print(help());
   if (first === "--version" || first === "-V") return print(`hopline ${manifest.version}`);
-  if (planned.includes(first)) throw new UsageError(`${first} is not supported by this version of Hopline`);
   const named = first !== "" && !first.startsWith("-");
   const name = named ? first : "serve";
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { AddressError, foldName, ipBytes, literalBytes, parseHostname, parsePort } from "../core/address.ts";
+import {
+  AddressError,
+  foldName,
+  ipBytes,
+  ipFromBytes,
+  literalBytes,
+  parseHostname,
+  parsePort,
+} from "../core/address.ts";
 import { type Cidr, parseCidr } from "../core/cidr.ts";
 import type { Endpoint } from "../core/conn.ts";
 
@@ -105,6 +113,17 @@ function ports(range: string | undefined): Pick<Pattern, "ports"> {
 
 function quote(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 59)}…` : text);
+}
+
+/** A pattern as it is written. */
+export function formatPattern({ host, ports }: Pattern): string {
+  const range = ports === undefined ? "" : ports[0] === ports[1] ? `:${ports[0]}` : `:${ports.join("-")}`;
+  if (host === "any") return `*${range}`;
+  if ("name" in host) return host.name + range;
+  if ("below" in host) return `*.${host.below}${range}`;
+  const { bytes, bits } = host.block;
+  const text = ipFromBytes(bytes) + (bits === bytes.length * 8 ? "" : `/${bits}`);
+  return range !== "" && bytes.length === 16 ? `[${text}]${range}` : text + range;
 }
 
 /** A target as it is compared: its name, or its address in whatever spelling; a name may have addresses, too. */

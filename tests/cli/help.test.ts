@@ -21,6 +21,7 @@ test("--help gives an overview of every command and of the exit status", async (
     const word of [
       "[serve]",
       "check FILE",
+      "explain TARGET",
       "trace TARGET",
       "connect TARGET",
       "import FILE",
@@ -39,6 +40,7 @@ test("--help gives an overview of every command and of the exit status", async (
 const options: Record<string, readonly string[]> = {
   serve: ["-c FILE", "-L LISTENER", "-F HOP", "--watch", "--log-level", "--log-format", "--workers"],
   check: ["FILE", "--json"],
+  explain: ["TARGET", "-c FILE", "-F HOP", "--json", "--user", "--from", "--listener", "--protocol"],
   trace: ["TARGET", "-c FILE", "-F HOP", "--count", "--json", "--user", "--from", "--listener", "--protocol"],
   connect: ["TARGET", "-c FILE", "-F HOP"],
   import: ["FILE", "--env", "--from", "gost", "proxychains", "glider", "sing-box"],

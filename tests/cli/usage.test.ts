@@ -17,7 +17,10 @@ async function complaint(args: readonly string[]): Promise<string> {
 
 const wrong: [args: string[], says: RegExp][] = [
   [["chekc", "x.json"], /^hopline: unknown command "chekc"; did you mean check\?; see hopline --help$/],
-  [["frobnicate"], /^hopline: unknown command "frobnicate"; known are serve, check, trace, connect, schema/],
+  [
+    ["frobnicate"],
+    /^hopline: unknown command "frobnicate"; known are serve, check, explain, trace, connect, schema/,
+  ],
   [
     ["--log-levle", "info"],
     /unknown option --log-levle; did you mean --log-level\?; see hopline serve --help/,
@@ -39,7 +42,6 @@ const wrong: [args: string[], says: RegExp][] = [
   [["connect", "example.com:99999"], /"99999" is not a port; expected 1 to 65535/],
   [["schema", "x"], /unexpected argument "x"/],
   [["--workers", "2"], /--workers .* not supported by this version of Hopline/],
-  [["explain", "example.com:443"], /explain is not supported by this version of Hopline/],
   [["-F", "ftp://x"], /^-F 1: unknown scheme "ftp"/],
   [["-F", "socks5://x", "-F", "socks6://y"], /^-F 2: unknown scheme "socks6"; did you mean "socks5"\?/],
   [["-L", "127.0.0.1:0", "-L", "127.0.0.1"], /^-L 2: .*port/],

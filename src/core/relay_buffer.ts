@@ -2,35 +2,20 @@
  * What one direction of a relay reads into.
  *
  * A read that waits keeps its buffer, and most tunnels wait most of the time. So a direction waits with a small buffer
- * of its own, and borrows a larger one as long as there is more to read than fits.
+ * of its own, and borrows a large one only as long as reads fill what they are given.
  *
  * @module
  */
 
 const small = 1024;
+const large = 256 * 1024;
+/** Large buffers that wait to be borrowed again, at most. */
+const most = 64;
+const shelf: Uint8Array[] = [];
 
-/** Buffers that go from one direction to another. */
-class Shelf {
-  readonly #free: Uint8Array[] = [];
-
-  constructor(readonly size: number, readonly most: number) {}
-
-  take(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(this.size);
-  }
-
-  give(buffer: Uint8Array): void {
-    if (this.#free.length < this.most) this.#free.push(buffer);
-  }
-}
-
-const medium = new Shelf(16 * 1024, 64);
-const large = new Shelf(256 * 1024, 8);
-
-/** Grows with a bulk flow, and is small again as soon as little comes. */
+/** Grows with a bulk flow, and is small again as soon as a read finds less than fits. */
 export class RelayBuffer {
   readonly #own = new Uint8Array(small);
-  #shelf: Shelf | null = null;
   /** Where the next read goes. */
   bytes: Uint8Array = this.#own;
 
@@ -41,22 +26,14 @@ export class RelayBuffer {
 
   /** Chooses for the next read, by how much this one has brought and once that is used up. */
   adapt(n: number): void {
-    if (this.#shelf === null) {
-      if (n === small) this.#borrow(medium);
-    } else if (n <= medium.size / 2) this.release();
-    else if (this.#shelf === medium) this.#borrow(large);
+    if (n < this.bytes.length) this.release();
+    else if (this.bytes === this.#own) this.bytes = shelf.pop() ?? new Uint8Array(large);
   }
 
   /** Gives back what is borrowed. */
   release(): void {
-    this.#shelf?.give(this.bytes);
-    this.#shelf = null;
+    if (this.bytes === this.#own) return;
+    if (shelf.length < most) shelf.push(this.bytes);
     this.bytes = this.#own;
-  }
-
-  #borrow(shelf: Shelf): void {
-    this.release();
-    this.#shelf = shelf;
-    this.bytes = shelf.take();
   }
 }

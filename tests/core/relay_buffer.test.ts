@@ -22,10 +22,9 @@ function sizes(...reads: number[]): number[] {
 }
 
 test("a direction waits with little, and gets more while more comes than fits", () => {
-  assertEquals(sizes(64, 1023), [KiB, KiB, KiB]);
-  assertEquals(sizes(KiB, 16 * KiB, 256 * KiB, 20 * KiB), [KiB, 16 * KiB, 256 * KiB, 256 * KiB, 256 * KiB]);
-  assertEquals(sizes(KiB, 9 * KiB, 100), [KiB, 16 * KiB, 256 * KiB, KiB]);
-  assertEquals(sizes(KiB, 8 * KiB, KiB), [KiB, 16 * KiB, KiB, 16 * KiB]);
+  assertEquals(sizes(64, KiB - 1), [KiB, KiB, KiB]);
+  assertEquals(sizes(KiB, 256 * KiB, 256 * KiB - 1), [KiB, 256 * KiB, 256 * KiB, KiB]);
+  assertEquals(sizes(KiB, 31 * KiB, KiB), [KiB, 256 * KiB, KiB, 256 * KiB]);
 });
 
 test("what one direction borrows no other has at the same time", () => {

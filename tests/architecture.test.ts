@@ -26,7 +26,11 @@ function within(folder: string): string[] {
 /** What a file imports: `src/…` for our own files, the specifier for all else. Examples in comments do not count. */
 function imports(path: string): string[] {
   const code = sources.get(path)!.replace(/\/\*[\s\S]*?\*\//g, "");
-  const specifiers = [...code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]);
+  const written =
+    /^(?:import|export)\b(?:[\w\s{},*]*\bfrom)?\s*"([^"]+)"|\bimport\(\s*"([^"]+)"|\bnew URL\(\s*"([^"]+)"/gm;
+  const specifiers = [...code.matchAll(written)].map((match) =>
+    match.slice(1).find((to) => to !== undefined)!
+  );
   return specifiers.map((to) => to.startsWith(".") ? posix.join(posix.dirname(path), to) : to);
 }
 
@@ -48,6 +52,18 @@ test("the rules look at something", () => {
   assert(imports("src/protocols/socks5.ts").includes("src/core/serve.ts"));
   assert(imports("src/core/address.ts").includes("ipaddr.js"));
   assert(imports("src/runtime/runtime.ts").includes("src/runtime/deno.ts"), "dynamic imports are seen");
+  const folders = new Set([...sources.keys()].map((path) => posix.dirname(path).split("/")[1] ?? "."));
+  assertEquals([...folders].sort(), [
+    ".",
+    "cli",
+    "config",
+    "core",
+    "import",
+    "names",
+    "protocols",
+    "routing",
+    "runtime",
+  ]);
   assertEquals(["tls.ts", "tls_stream.ts", "http_connect.ts", "h2_hop.ts"].map(protocolOf), [
     "tls",
     "tls",
@@ -81,6 +97,59 @@ test("a runtime imports the core and its own files", () => {
   assertEquals(offences(within("runtime"), allowed), []);
 });
 
+test("the kernel relay imports the core and its own files", () => {
+  const allowed = (to: string) =>
+    to.startsWith("src/core/") || to.startsWith("src/runtime/splice/") || to.startsWith("node:") ||
+    to === "bun:ffi";
+  assertEquals(offences(within("runtime/splice"), allowed), []);
+});
+
+test("routes are found by what the core, the configuration and the registry say", () => {
+  const allowed = (to: string) =>
+    ["core/", "routing/", "config/"].some((folder) => to.startsWith(`src/${folder}`)) ||
+    to === "src/registry.ts" || to === "src/log.ts";
+  assertEquals(offences(within("routing"), allowed), []);
+  const pure = ["pattern", "rule", "rule_index", "special_use"].map((name) => `src/routing/${name}.ts`);
+  assertEquals(offences(pure, (to) => to.startsWith("src/core/") || pure.includes(to)), []);
+});
+
+test("names are looked up without a server or a runtime", () => {
+  const folders = ["core/", "names/", "config/", "protocols/", "routing/"];
+  const allowed = (to: string) =>
+    folders.some((folder) => to.startsWith(`src/${folder}`)) || to === "node:buffer" || to === "dns-packet";
+  assertEquals(offences(within("names"), allowed), []);
+});
+
+test("a configuration knows what it is made of, not who serves it", () => {
+  const known = [
+    "core/",
+    "config/",
+    "passwords.ts",
+    "gate.ts",
+    "routing/pattern.ts",
+    "routing/rule.ts",
+    "names/hosts.ts",
+  ];
+  const files = ["node:crypto", "node:fs/promises", "node:path", "node:process", "node:url"];
+  const parsers = ["jsonc-parser", "toml-eslint-parser", "yaml", "zod"];
+  const allowed = (to: string) =>
+    known.some((path) => to.startsWith(`src/${path}`)) || files.includes(to) || parsers.includes(to);
+  assertEquals(offences(within("config"), allowed), []);
+});
+
+test("an importer writes configurations, and serves none", () => {
+  const allowed = (to: string) =>
+    ["core/", "config/", "import/"].some((folder) => to.startsWith(`src/${folder}`)) || to === "node:process";
+  assertEquals(offences(within("import"), allowed), []);
+});
+
+test("nothing but the command line imports the command line, and little the server", () => {
+  const others = [...sources.keys()].filter((path) => !path.startsWith("src/cli/"));
+  assertEquals(offences(others, (to) => !to.startsWith("src/cli/")), []);
+  const below = others.filter((path) => path !== "src/library.ts");
+  assertEquals(offences(below, (to) => to !== "src/server.ts"), []);
+});
+
 test("only a runtime touches a socket", () => {
   const others = [...sources.keys()].filter((path) => !path.startsWith("src/runtime/"));
   const sockets = ["node:net", "net", "node:dgram", "node:http", "node:https", "bun", "bun:ffi"];
@@ -90,8 +159,14 @@ test("only a runtime touches a socket", () => {
   assertEquals(others.filter((path) => calls.test(sources.get(path)!)), []);
 });
 
-test("a file is a room: no more than 330 lines", () => {
-  const long = [...sources].map(([path, text]) => [path, text.split("\n").length - 1] as const)
-    .filter(([, lines]) => lines > 330);
+test("a file is a room: no more than 330 lines, and 600 for a test", () => {
+  const texts = [...sources].map(([path, text]) => [path, text, 330] as const);
+  const tests = readdirSync(join(root, "tests"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => [`tests/${path}`, readFileSync(join(root, "tests", path), "utf8"), 600] as const);
+  assert(tests.length > 100);
+  const long = [...texts, ...tests]
+    .map(([path, text, most]) => ({ path, lines: text.split("\n").length - 1, most }))
+    .filter(({ lines, most }) => lines > most);
   assertEquals(long, []);
 });

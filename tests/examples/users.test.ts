@@ -16,7 +16,7 @@ test("alice gets in with her password", async () => {
   using directory = temporaryDirectory();
   const example = (name: string) => readFileSync(join(root, "examples", name), "utf8");
   directory.write("users.txt", example("users.txt"));
-  const config = directory.write("users.jsonc", example("users.jsonc").replace(":1080", ":0"));
+  const config = directory.write("users.jsonc", example("users.jsonc").replace(":1080", "127.0.0.1:0"));
   await using house = await hopline(["-c", config]);
   await using origin = await webOrigin();
   const port = house.address.split(":").at(-1);

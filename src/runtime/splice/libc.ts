@@ -23,6 +23,8 @@ export interface Libc {
   calm(eventfd: number): void;
   duplicate(fd: number): number;
   close(fd: number): void;
+  /** Sets how much the kernel keeps of what a socket has received, twice over: its own bookkeeping counts as well. */
+  receiveBuffer(fd: number, bytes: number): void;
   /** Writes a socket's own end into a `sockaddr`; `false` when it is no socket. */
   sockName(fd: number, address: Uint8Array): boolean;
   /** The same for its peer's end; `false` when it has none. */
@@ -51,6 +53,7 @@ const types = {
   close: { args: ["i32"] },
   getsockname: { args: ["i32", "pointer", "pointer"] },
   getpeername: { args: ["i32", "pointer", "pointer"] },
+  setsockopt: { args: ["i32", "i32", "i32", "pointer", "u32"] },
 } as const;
 
 /** Every function here fits into 32 bits with its result, `ssize_t` included: no call is for more than 2 GiB. */
@@ -166,6 +169,7 @@ export function openLibc(): Libc {
     calm: (eventfd) => void c.read(eventfd, eight, 8),
     duplicate: (fd) => checked(c.fcntl(fd, 1030, 3)), // F_DUPFD_CLOEXEC
     close: (fd) => void c.close(fd),
+    receiveBuffer: (fd, bytes) => void c.setsockopt(fd, 1, 8, Int32Array.of(bytes), 4), // SOL_SOCKET, SO_RCVBUF
     sockName: (fd, address) => named("getsockname", fd, address),
     peerName: (fd, address) => named("getpeername", fd, address),
   };

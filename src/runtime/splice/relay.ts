@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { Broken, Direction, Flow } from "../../core/relay.ts";
 import { abandon } from "./carrier.ts";
@@ -34,6 +35,8 @@ interface Engine {
   readonly epoll: number;
   readonly bell: number;
   readonly worker: Worker;
+  /** Sources are held to a receive buffer. */
+  readonly bounded: boolean;
 }
 
 /**
@@ -41,6 +44,21 @@ interface Engine {
  * what a direction wastes that ends right behind it.
  */
 const bulk = 1 << 20;
+
+/**
+ * How much of a source the kernel may keep while its sink is stalled: what Linux lets a socket have, unless it is told
+ * otherwise. Where it is, a source that is read this fast soon has all of it, 32 MiB or more.
+ */
+const received = 6 << 20;
+
+/** Whether a socket may be given that much; less than it would get by itself is no help. */
+function mayBound(): boolean {
+  try {
+    return 2 * Number(readFileSync("/proc/sys/net/core/rmem_max", "utf8")) >= received;
+  } catch {
+    return false;
+  }
+}
 
 /** One worker, and what it carries. */
 export class KernelRelay {
@@ -131,7 +149,7 @@ export class KernelRelay {
 
   /** Gets all that a direction needs, or nothing. */
   #open(from: number, to: number, slot: number): Descriptors | null {
-    const { c, epoll: poll } = this.#engine!;
+    const { c, epoll: poll, bounded } = this.#engine!;
     const pipe = c.pipe();
     if (typeof pipe === "number") return null;
     const [pipeOut, pipeIn] = pipe;
@@ -140,7 +158,10 @@ export class KernelRelay {
       c.epollAdd(poll, fds.from, epoll.IN | epoll.RDHUP | epoll.EDGE, sourceEvent(slot)),
       c.epollAdd(poll, fds.to, epoll.OUT | epoll.EDGE, sourceEvent(slot) + 1),
     );
-    if (added === 0) return fds;
+    if (added === 0) {
+      if (bounded) c.receiveBuffer(fds.from, received / 2);
+      return fds;
+    }
     abandon(c, poll, fds);
     return null;
   }
@@ -156,7 +177,7 @@ export class KernelRelay {
       }
       const workerData: Setup = { memory: this.#table.memory, epoll: poll, bell };
       const worker = new Worker(this.module, { workerData });
-      this.#engine = { c, epoll: poll, bell, worker };
+      this.#engine = { c, epoll: poll, bell, worker, bounded: mayBound() };
       worker.on("message", (message: Message) => {
         if ("ready" in message) this.#state = "ready";
         else this.#carried.get(message.slot)?.(message.ending);

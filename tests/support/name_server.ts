@@ -109,15 +109,22 @@ export async function nameServer(
     datagrams.send(answer, port, address);
   });
   await new Promise<void>((resolve) => datagrams.bind(port, "127.0.0.1", () => resolve()));
+  let closing: Promise<unknown> | undefined;
+  const close = () => {
+    const closed = [
+      new Promise<void>((resolve) => datagrams.close(() => resolve())),
+      new Promise((resolve) => server.close(resolve)),
+    ];
+    for (const socket of sockets) socket.destroy();
+    return Promise.all(closed);
+  };
   return {
     port,
     asked,
     connections: () => connections,
+    // A test may stop it to see what follows, and so before its scope does.
     async [Symbol.asyncDispose]() {
-      await new Promise<void>((resolve) => datagrams.close(() => resolve()));
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of sockets) socket.destroy();
-      await closed;
+      await (closing ??= close());
     },
   };
 }

@@ -238,7 +238,7 @@ export class Exchange implements Watcher {
   }
 
   async #fail(thrown: unknown): Promise<void> {
-    const error = this.#stopped ?? failureOf(thrown);
+    const error = this.#stopped ?? this.#blamed(failureOf(thrown));
     const { client } = this;
     const way = this.#way;
     this.over = true;
@@ -251,6 +251,13 @@ export class Exchange implements Watcher {
     way.status = reply.status;
     this.#closeWay(error);
     await client.answer(reply, error.side === "client");
+  }
+
+  /** A server that cuts a response to a client that has ended its side: most of those have left. */
+  #blamed(error: ProxyError): ProxyError {
+    const { side, code, message, stage } = error;
+    if (side !== "upstream" || code !== "closed" || !this.#answered || !this.#flow.done.up) return error;
+    return new ProxyError(`the client had ended its side; then ${message}`, { code, side: "client", stage });
   }
 
   #closeWay(error?: ProxyError): void {

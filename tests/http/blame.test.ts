@@ -8,7 +8,7 @@ import http2 from "node:http2";
 import { test } from "node:test";
 import type { ProxyError } from "../../mod.ts";
 import { nowhere, proxy } from "./proxying.ts";
-import { server } from "./talk.ts";
+import { server, type Talk } from "./talk.ts";
 
 const get = (at: string) => `GET http://${at}/ HTTP/1.1\r\nHost: x\r\n\r\n`;
 
@@ -74,3 +74,34 @@ test("a stream that is reset while its target is dialled ends the dial, of a tun
     }
   }
 });
+
+const leaving: [how: string, leave: (client: Talk) => void][] = [
+  ["resets", (client) => void client.socket.resetAndDestroy()],
+  ["closes", (client) => void client.socket.destroy()],
+];
+for (const [how, leave] of leaving) {
+  for (const then of ["ends it", "goes on"] as const) {
+    test(`a client that ${how} has left its stream of events, whether the server then ${then} or not`, async () => {
+      await using web = await server(async (talk) => {
+        await talk.message();
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n");
+      });
+      await using hopline = await proxy();
+      using client = await hopline.client();
+      client.send(get(web.at));
+      await client.through("data: 1\n\n\r\n");
+      leave(client);
+      // Hopline runs in this process, and so hears of it meanwhile.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      if (then === "ends it") web.talks[0].socket.end();
+      await web.talks[0].ending();
+      const { status, error, reason } = await hopline.logged("tunnel.closed");
+      assertEquals([status, error], [200, undefined]);
+      assertMatch(
+        reason,
+        how === "resets" ? /reset|closed/ : /^the client had ended|^the response has been idle/,
+      );
+      assertEquals(hopline.entries.filter(({ event }) => event === "tunnel.failed"), []);
+    });
+  }
+}

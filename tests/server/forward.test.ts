@@ -10,6 +10,8 @@ import { after, before, test } from "node:test";
 import { fromUtf8, utf8 } from "../support/bytes.ts";
 import { type Authority, authority, type Certificate } from "../support/certificates.ts";
 import { afterEndOrigin, echoOrigin, type Origin } from "../support/origins.ts";
+import { start } from "../support/process.ts";
+import { served } from "../support/served.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { socks5 } from "./clients.ts";
 import { serving } from "./serving.ts";
@@ -56,6 +58,26 @@ test("a half-close passes", async () => {
   wire.send("all of it");
   wire.end();
   assertEquals(fromUtf8(await wire.rest()), "all of it");
+});
+
+/** A target that says its word and ends; one of node:net on Deno would lose it where the client has ended before. */
+const speaker = `import socket, sys
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    c, _ = s.accept()
+    c.sendall(b"220 bye")
+    c.close()`;
+
+test("a client that ends at once hears what the target says before it ends", async () => {
+  const port = await freePort();
+  await using target = await served({ daemon: start("python3", ["-c", speaker, String(port)]), port });
+  await using house = await serving({ listeners: [`tcp://127.0.0.1:0/${target.address}`] });
+  for (let client = 1; client <= 10; client++) {
+    using wire = await Wire.to(house.at);
+    wire.end();
+    assertEquals(fromUtf8(await wire.rest()), "220 bye");
+    assertEquals((await house.logged("tunnel.closed", client)).fields.bytesDown, 7);
+  }
 });
 
 test("a forward goes through the chain", async () => {

@@ -26,6 +26,7 @@ export {
   socks5,
   tls,
 } from "./src/library.ts";
+export { type DialedFetch, type Fetch, fetchThrough } from "./src/fetch.ts";
 export type { Client, Conn, Context, Endpoint, Outgoing } from "./src/core/conn.ts";
 export type { Dialer, Hop } from "./src/core/dialer.ts";
 export { type ErrorCode, type Failure, ProxyError, type Side, type Stage } from "./src/core/errors.ts";

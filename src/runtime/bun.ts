@@ -13,6 +13,7 @@ import { exchange } from "./datagram.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
 import { join, spliced } from "./bun_relay.ts";
 import { endpoint } from "./outgoing.ts";
+import { bunFetch } from "./proxied_fetch.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -141,6 +142,7 @@ export const bunRuntime: Runtime = {
   connect,
   resolve,
   exchange,
+  proxiedFetch: bunFetch,
   join,
   spliced,
   async listen(at, ctx = background) {

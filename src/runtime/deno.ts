@@ -8,6 +8,7 @@ import { exchange } from "./datagram.ts";
 import { DenoConn } from "./deno_conn.ts";
 import { spliced } from "./deno_relay.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
+import { denoFetch } from "./proxied_fetch.ts";
 import { resolve } from "./resolve.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -76,6 +77,7 @@ export const denoRuntime: Runtime = {
   connect,
   resolve,
   exchange,
+  proxiedFetch: denoFetch,
   spliced,
   listen(at) {
     try {

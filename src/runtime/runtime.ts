@@ -7,6 +7,7 @@ import type { Context, Endpoint, Listener } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import type { Join } from "../core/relay.ts";
 import type { exchange } from "./datagram.ts";
+import type { FetchProxy, ProxiedFetch } from "./proxied_fetch.ts";
 import type { KernelRelay } from "./splice/relay.ts";
 
 /** One runtime's sockets. */
@@ -15,6 +16,8 @@ export interface Runtime extends Network {
   listen(at: Endpoint, ctx?: Context): Promise<Listener>;
   /** Sends a datagram, and waits for the answer to it. */
   readonly exchange: typeof exchange;
+  /** The platform's `fetch`, by way of a proxy. */
+  proxiedFetch(proxy: FetchProxy): ProxiedFetch;
   /** A faster relay for a pair of this runtime's own sockets. */
   readonly join?: Join;
   /** The same, where bulk flows are left to the kernel. */

@@ -33,7 +33,7 @@ export type DialedFetch = Fetch & AsyncDisposable;
  * await using relay = await serve({ listeners: ["127.0.0.1:0"], log: { level: "error" } });
  * await using fetch = fetchThrough(chain([socks5(relay.addresses[0])]));
  * const failure = await fetch("http://nowhere.invalid/").catch((error) => error);
- * console.log(failure.code, failure.hop); // resolve 1
+ * console.log(failure.code, failure.hop); // unreachable 1
  * ```
  */
 export function fetchThrough(dialer: Dialer): DialedFetch {

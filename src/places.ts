@@ -16,35 +16,42 @@ export interface Limits {
 }
 
 /** Places for tunnels. */
-export class Places {
+export interface Places {
+  /** Takes up other limits; what has a place keeps it. */
+  limit(limits: Limits): void;
+  /**
+   * Takes a place for a tunnel of a client, and of the user that has logged in: at once where that can be told at once.
+   *
+   * @throws ProxyError when there is none, or rejects with it
+   */
+  take(client: string, user?: string): void | Promise<void>;
+  /** Gives it back. */
+  give(client: string, user?: string): void;
+}
+
+/** The places of a server that shares them with nobody. */
+export class OwnPlaces implements Places {
   readonly #clients = new Tally();
   readonly #users = new Tally();
   #limits: Limits = { tunnels: 0, tunnelsPerClient: 0 };
   #taken = 0;
 
-  /** Takes up other limits; what has a place keeps it. */
   limit(limits: Limits): void {
     this.#limits = limits;
   }
 
-  /** Takes a place for a tunnel of a client, and of the user that has logged in. @throws ProxyError when there is none */
   take(client: string, user?: string): void {
     const { tunnels, tunnelsPerClient, tunnelsPerUser = Infinity } = this.#limits;
     const ofClient = this.#clients.of(client);
     const ofUser = user === undefined ? 0 : this.#users.of(user);
-    if (this.#taken >= tunnels) throw refused(`all ${tunnels} tunnels are taken (limits.tunnels)`);
-    if (ofClient >= tunnelsPerClient) {
-      throw refused(`${client} has ${ofClient} tunnels already (limits.tunnelsPerClient)`);
-    }
-    if (ofUser >= tunnelsPerUser) {
-      throw refused(`this user has ${ofUser} tunnels already (limits.tunnelsPerUser)`);
-    }
+    if (this.#taken >= tunnels) throw allTaken(tunnels);
+    if (ofClient >= tunnelsPerClient) throw clientHas(client, ofClient);
+    if (ofUser >= tunnelsPerUser) throw userHas(ofUser);
     this.#taken++;
     this.#clients.add(client, 1);
     if (user !== undefined) this.#users.add(user, 1);
   }
 
-  /** Gives it back. */
   give(client: string, user?: string): void {
     this.#taken--;
     this.#clients.add(client, -1);
@@ -65,6 +72,21 @@ class Tally {
     if (count === 0) this.#counts.delete(name);
     else this.#counts.set(name, count);
   }
+}
+
+/** The refusal where `limits.tunnels` is reached. */
+export function allTaken(tunnels: number): ProxyError {
+  return refused(`all ${tunnels} tunnels are taken (limits.tunnels)`);
+}
+
+/** The refusal where a client has reached `limits.tunnelsPerClient`. */
+export function clientHas(client: string, tunnels: number): ProxyError {
+  return refused(`${client} has ${tunnels} tunnels already (limits.tunnelsPerClient)`);
+}
+
+/** The refusal where a user has reached `limits.tunnelsPerUser`. */
+export function userHas(tunnels: number): ProxyError {
+  return refused(`this user has ${tunnels} tunnels already (limits.tunnelsPerUser)`);
 }
 
 /** A refusal by Hopline itself, for want of something. */

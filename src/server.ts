@@ -10,7 +10,7 @@ import { ProxyError } from "./core/errors.ts";
 import { Scope } from "./core/scope.ts";
 import type { Config } from "./config/schema.ts";
 import { lineLog, type Log, logs } from "./log.ts";
-import { Places, refused } from "./places.ts";
+import { OwnPlaces, type Places, refused } from "./places.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { OutgoingAddresses } from "./runtime/outgoing.ts";
 import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
@@ -27,6 +27,16 @@ export interface ServerOptions {
   readonly log?: Log;
   /** `false` keeps bulk flows from the kernel; on Linux they go there where the runtime's permissions allow it. */
   readonly splice?: boolean;
+}
+
+/** What a server may have in common with others that serve the same listeners. */
+export interface Crew {
+  readonly runtime: Runtime;
+  readonly places: Places;
+  readonly outgoing: House["outgoing"];
+  nextId(): number;
+  /** Whether each says for itself that its listeners are ready. */
+  readonly announces: boolean;
 }
 
 /** A listener's port can't be had. */
@@ -49,8 +59,9 @@ interface Open {
 export class Server implements AsyncDisposable {
   readonly #runtime: Runtime;
   readonly #options: ServerOptions;
+  readonly #places: Places;
+  readonly #announces: boolean;
   readonly #sessions = new Set<Promise<void>>();
-  readonly #places = new Places();
   readonly #stopping = new Scope();
   readonly #house: House;
   /** Where the server's events go. */
@@ -60,31 +71,33 @@ export class Server implements AsyncDisposable {
   /** Aborts when the plan is replaced, or the server drains. */
   #retiring = new AbortController();
   #tunnels = 0;
-  #ids = 0;
   #closing = false;
   /** Resolved when the last tunnel has gone while the server closes. */
   readonly #drained = Promise.withResolvers<void>();
 
-  private constructor(runtime: Runtime, options: ServerOptions, kernel: KernelRelay | undefined) {
+  private constructor(crew: Crew, options: ServerOptions, kernel: KernelRelay | undefined) {
+    const { runtime, places, outgoing } = crew;
     this.#runtime = runtime;
+    this.#places = places;
+    this.#announces = crew.announces;
     this.#options = options;
     this.#house = {
       log: (level, event, fields) => this.log(level, event, fields),
       logs: (level) => this.#options.log !== undefined || logs(this.#plan.log.level, level),
       instance: crypto.randomUUID(),
-      nextId: () => ++this.#ids,
+      nextId: () => crew.nextId(),
       join: kernel === undefined ? runtime.join : runtime.spliced(kernel),
       stopping: this.#stopping,
       admit: (client, user) => this.#admit(client, user),
-      outgoing: new OutgoingAddresses(),
+      outgoing,
     };
   }
 
   /** Binds every listener and serves. @throws ListenError */
-  static async start(config: Config, options: ServerOptions = {}): Promise<Server> {
+  static async start(config: Config, options: ServerOptions = {}, crew?: Crew): Promise<Server> {
     const { splice = true } = options;
     const kernel = splice ? kernelRelay() : undefined;
-    const server = new Server(await currentRuntime(), options, kernel);
+    const server = new Server(crew ?? alone(await currentRuntime()), options, kernel);
     await server.replace(config);
     const off = (reason: unknown) => server.log("debug", "splice.off", { reason: messageOf(reason) });
     if (kernel !== undefined) kernel.failed.then(off);
@@ -107,7 +120,7 @@ export class Server implements AsyncDisposable {
     const retiring = new AbortController();
     const { log } = this.#house;
     const plan = makePlan(config, this.#runtime, log, retiring.signal, this.#options.dialer, this.#plan);
-    const planned = new Map(plan.listeners.map((one, index) => [keyOf(one.address, index), one]));
+    const planned = new Map(plan.listeners.map((one, index) => [listenerKey(one.address, index), one]));
     const open = new Map<string, Open>();
     const added: Open[] = [];
     const leaving = [...this.#open].filter(([key]) => !planned.has(key)).map(([, entry]) => entry);
@@ -138,7 +151,7 @@ export class Server implements AsyncDisposable {
     }
     for (const entry of added) {
       const listener = formatEndpoint(entry.listener.addr);
-      this.log("info", "listener.ready", { listener, address: listener });
+      if (this.#announces) this.log("info", "listener.ready", { listener, address: listener });
       this.#accept(entry);
     }
   }
@@ -170,9 +183,7 @@ export class Server implements AsyncDisposable {
         return await this.#runtime.listen(address);
       } catch (error) {
         if (!patience || attempt === attempts || !isInUse(error)) {
-          throw new ListenError(`can't listen on ${formatEndpoint(address)}: ${(error as Error).message}`, {
-            cause: error,
-          });
+          throw cannotListen(address, error);
         }
         await new Promise((done) => setTimeout(done, restMs));
       }
@@ -210,9 +221,13 @@ export class Server implements AsyncDisposable {
     }
   }
 
-  #admit(client: string, user?: string): () => void {
+  #admit(client: string, user?: string): (() => void) | Promise<() => void> {
     if (this.#closing) throw refused("the server is stopping");
-    this.#places.take(client, user);
+    const taken = this.#places.take(client, user);
+    return taken === undefined ? this.#enter(client, user) : taken.then(() => this.#enter(client, user));
+  }
+
+  #enter(client: string, user: string | undefined): () => void {
     this.#tunnels++;
     return () => {
       this.#places.give(client, user);
@@ -221,8 +236,15 @@ export class Server implements AsyncDisposable {
   }
 }
 
+/** What keeps a listener from its port. */
+export function cannotListen(address: Endpoint, cause: unknown): ListenError {
+  return new ListenError(`can't listen on ${formatEndpoint(address)}: ${(cause as Error).message}`, {
+    cause,
+  });
+}
+
 /** What tells listeners apart; those that take any port, by their places. */
-function keyOf(address: Endpoint, index: number): string {
+export function listenerKey(address: Endpoint, index: number): string {
   return address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
 }
 
@@ -231,4 +253,16 @@ function isInUse(error: unknown): boolean {
     if ((cause as { code?: string }).code === "EADDRINUSE") return true;
   }
   return false;
+}
+
+/** A server that shares nothing. */
+function alone(runtime: Runtime): Crew {
+  let ids = 0;
+  return {
+    runtime,
+    places: new OwnPlaces(),
+    outgoing: new OutgoingAddresses(),
+    nextId: () => ++ids,
+    announces: true,
+  };
 }

@@ -79,8 +79,8 @@ export interface House {
   readonly join?: Join;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: Scope;
-  /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none */
-  admit(client: string, user?: string): () => void;
+  /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none, or rejects */
+  admit(client: string, user?: string): (() => void) | Promise<() => void>;
   /** The server's own outgoing connections. */
   readonly outgoing: Outgoing & { has(client: Endpoint, here: Endpoint): boolean };
 }

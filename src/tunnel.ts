@@ -57,7 +57,8 @@ export class Tunnel implements Way {
         throw local("denied", "the client has not authenticated");
       }
       this.#refuseLoop();
-      this.#leave = this.house.admit(this.client.source?.hostname ?? "", this.destination.user);
+      const admitted = this.house.admit(this.client.source?.hostname ?? "", this.destination.user);
+      this.#leave = typeof admitted === "function" ? admitted : await admitted;
       const why = this.#guard?.asked(this.destination.target);
       if (why !== undefined) throw denied(why);
       this.#routed = await this.#route();

@@ -56,6 +56,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
   const [first = ""] = args;
   if (first === "--help" || first === "-h" || first === "help") return print(help());
   if (first === "--version" || first === "-V") return print(`hopline ${manifest.version}`);
+  // Not for people: --workers starts it.
+  if (first === "worker") return await (await import("./workers/worker.ts")).work();
   const named = first !== "" && !first.startsWith("-");
   const name = named ? first : "serve";
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

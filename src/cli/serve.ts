@@ -13,6 +13,9 @@ import { type Arguments, UsageError } from "./arguments.ts";
 import type { Command } from "./main.ts";
 import { watchFiles } from "./watch.ts";
 
+/** More than any machine has cores for. */
+const mostWorkers = 256;
+
 /** Serves the listeners of a file and of the flags. */
 export const serve: Command = {
   grammar: {
@@ -21,16 +24,30 @@ export const serve: Command = {
     flags: ["watch", "no-splice"],
   },
   async run(args) {
-    const { workers = "1" } = args.values;
-    if (workers !== "1") {
-      throw new UsageError("--workers other than 1 is not supported by this version of Hopline");
-    }
+    const workers = workersOf(args);
     const used: Used = { files: new Set(), variables: new Set() };
     const splice = !args.flags["no-splice"];
-    await untilSignal(load(args, used).then((config) => Server.start(config, { splice })), args, used);
+    const starting = load(args, used).then((config) => start(config, { splice, workers }));
+    await untilSignal(starting, args, used);
     return 0;
   },
 };
+
+/** What serves: a server, or several processes with one each. */
+type Service = Pick<Server, "log" | "replace" | "close">;
+
+async function start(config: Config, options: { splice: boolean; workers: number }): Promise<Service> {
+  if (options.workers === 1) return await Server.start(config, options);
+  const { Supervisor } = await import("./workers/supervisor.ts");
+  return await Supervisor.start(config, options);
+}
+
+function workersOf({ values: { workers = "1" } }: Arguments): number {
+  if (/^[1-9]\d*$/.test(workers) && Number(workers) <= mostWorkers) return Number(workers);
+  throw new UsageError(
+    `--workers is ${JSON.stringify(workers)}; expected a whole number from 1 to ${mostWorkers}`,
+  );
+}
 
 async function load({ lists, values }: Arguments, used: Used): Promise<Config> {
   const flags = { listeners: [...lists.L], hops: [...lists.F], file: values.c };
@@ -65,7 +82,7 @@ function choice<T extends string>(
  * The first SIGINT or SIGTERM drains, a second one ends at once; SIGHUP reloads. A signal may come as soon as the log
  * says that we listen, or before.
  */
-function untilSignal(starting: Promise<Server>, args: Arguments, used: Used): Promise<void> {
+function untilSignal(starting: Promise<Service>, args: Arguments, used: Used): Promise<void> {
   return new Promise((resolve, reject) => {
     let stopping = false;
     const stop = () => {
@@ -87,7 +104,7 @@ function untilSignal(starting: Promise<Server>, args: Arguments, used: Used): Pr
 }
 
 /** A bad configuration is refused whole: the old one stays, and so do the files that it was made from. */
-async function reload(server: Server, args: Arguments, { files, variables }: Used): Promise<void> {
+async function reload(server: Service, args: Arguments, { files, variables }: Used): Promise<void> {
   const used: Used = { files: new Set(), variables };
   try {
     await server.replace(await load(args, used));

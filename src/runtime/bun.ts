@@ -89,14 +89,19 @@ class BunListener implements Listener {
   readonly #wildcard: boolean;
   readonly #listener: TCPSocketListener<BunConn>;
 
-  constructor(at: Endpoint) {
-    this.#listener = Bun.listen<BunConn>({
+  constructor(at: Endpoint, reusePort: boolean) {
+    const options = {
       hostname: at.hostname,
       port: at.port,
       allowHalfOpen: true,
-      exclusive: true,
-      socket: { ...handler, open: (socket) => this.#accept(socket.data = this.#wrap(socket)) },
-    });
+      exclusive: !reusePort,
+      reusePort,
+      socket: {
+        ...handler,
+        open: (socket: Socket<BunConn>) => this.#accept(socket.data = this.#wrap(socket)),
+      },
+    };
+    this.#listener = Bun.listen<BunConn>(options);
     this.addr = { hostname: at.hostname, port: this.#listener.port };
     this.#wildcard = ["0.0.0.0", "::"].includes(at.hostname);
   }
@@ -132,8 +137,8 @@ class BunListener implements Listener {
   }
 }
 
-async function addressOf(hostname: string, ctx: Context): Promise<string> {
-  const [address] = await resolve(hostname, 4, ctx).catch(() => resolve(hostname, 6, ctx));
+async function addressOf(hostname: string): Promise<string> {
+  const [address] = await resolve(hostname, 4, background).catch(() => resolve(hostname, 6, background));
   return address;
 }
 
@@ -145,11 +150,11 @@ export const bunRuntime: Runtime = {
   proxiedFetch: bunFetch,
   join,
   spliced,
-  async listen(at, ctx = background) {
+  async listen(at, { reusePort = false } = {}) {
     // Bun would report the name, and not the address that it bound.
-    const hostname = ipVersion(at.hostname) === 0 ? await addressOf(at.hostname, ctx) : at.hostname;
+    const hostname = ipVersion(at.hostname) === 0 ? await addressOf(at.hostname) : at.hostname;
     try {
-      return new BunListener({ hostname, port: at.port });
+      return new BunListener({ hostname, port: at.port }, reusePort);
     } catch (error) {
       throw listenFailure(error);
     }

@@ -79,9 +79,11 @@ export const denoRuntime: Runtime = {
   exchange,
   proxiedFetch: denoFetch,
   spliced,
-  listen(at) {
+  listen({ hostname, port }, { reusePort } = {}) {
     try {
-      return Promise.resolve(new DenoListener(Deno.listen({ hostname: at.hostname, port: at.port })));
+      // Deno looks at whether the option is there, and asks for --unstable-net then.
+      const options = reusePort ? { hostname, port, reusePort } : { hostname, port };
+      return Promise.resolve(new DenoListener(Deno.listen(options)));
     } catch (error) {
       return Promise.reject(listenFailure(error));
     }

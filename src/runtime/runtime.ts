@@ -3,17 +3,23 @@
  *
  * @module
  */
-import type { Context, Endpoint, Listener } from "../core/conn.ts";
+import type { Endpoint, Listener } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import type { Join } from "../core/relay.ts";
 import type { exchange } from "./datagram.ts";
 import type { FetchProxy, ProxiedFetch } from "./proxied_fetch.ts";
 import type { KernelRelay } from "./splice/relay.ts";
 
+/** How to listen. */
+export interface ListenOptions {
+  /** Whether other processes that want the same may listen there as well; the system spreads connections over them. */
+  readonly reusePort?: boolean;
+}
+
 /** One runtime's sockets. */
 export interface Runtime extends Network {
   /** Binds and listens; port 0 asks for any free one. */
-  listen(at: Endpoint, ctx?: Context): Promise<Listener>;
+  listen(at: Endpoint, options?: ListenOptions): Promise<Listener>;
   /** Sends a datagram, and waits for the answer to it. */
   readonly exchange: typeof exchange;
   /** The platform's `fetch`, by way of a proxy. */

@@ -13,7 +13,7 @@ import type { Directory } from "./temporary.ts";
 /** The checkout. */
 export const root: string = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
-const permissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-ffi"];
+const permissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-ffi", "--allow-run"];
 
 /** The command that is Hopline: `command[0]` is the runtime, the rest comes before Hopline's own arguments. */
 export const command: readonly string[] = [

@@ -1,0 +1,76 @@
+/**
+ * A running `hopline serve --workers N`, and tunnels through it.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { fromUtf8 } from "../support/bytes.ts";
+import type { Line } from "../support/hopline.ts";
+import type { Origin } from "../support/origins.ts";
+import { eventually } from "../support/process.ts";
+import { socks5 } from "../server/clients.ts";
+import { Wire } from "../server/wire.ts";
+import { endpoint, type Program, program } from "./program.ts";
+
+/** It, with its log at hand. */
+export interface Crew extends Program {
+  lines(): Line[];
+  /** Waits for the `n`th line (from 1) of an event. */
+  logged(event: string, n?: number): Promise<Line>;
+  /** How many lines there are of an event. */
+  count(event: string): number;
+}
+
+/** Starts it. */
+export function crew(workers: number, args: readonly string[]): Crew {
+  const running = program([...args, "--workers", String(workers), "--log-format", "json"]);
+  const lines = () =>
+    running.output().split("\n").slice(0, -1).filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as Line);
+  const of = (event: string) => lines().filter((line) => line.event === event);
+  return {
+    ...running,
+    lines,
+    count: (event) => of(event).length,
+    logged: (event, n = 1) =>
+      eventually(() => `line ${n} of ${event} in ${running.output()}`, () => of(event)[n - 1]),
+  };
+}
+
+/** Opens a tunnel to an echo server; answers the reply's code with it. */
+export async function tunnel(address: string, echo: Origin): Promise<Wire & { readonly code: number }> {
+  const wire = await Wire.to(endpoint(address));
+  wire.send(socks5.ask(echo));
+  return Object.assign(wire, { code: await socks5.answer(wire) });
+}
+
+/** Opens a tunnel that has to stand. */
+export async function standing(address: string, echo: Origin): Promise<Wire> {
+  const wire = await tunnel(address, echo);
+  assertEquals(wire.code, socks5.success);
+  await echoes(wire);
+  return wire;
+}
+
+/** That a tunnel is alive. */
+export async function echoes(wire: Wire, text = "hello"): Promise<void> {
+  wire.send(text);
+  assertEquals(fromUtf8(await wire.read(text.length)), text);
+}
+
+/** The number of the worker that gave this id. */
+export function workerOf({ id }: Line): number {
+  return Number(id) % 1000;
+}
+
+/** Waits until a process is no more; one that nobody has waited for yet is as good as gone. */
+export async function gone(pid: number): Promise<void> {
+  await eventually(`the end of process ${pid}`, () => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`).length === 0 || undefined;
+    } catch {
+      return true;
+    }
+  });
+}

@@ -55,7 +55,7 @@ Options:
   --watch               reload when the configuration, or a file that it names, changes
   --log-level LEVEL     error, warn, info (the default) or debug
   --log-format FORMAT   text (the default) or json, one line for each event on standard error
-  --workers N           1 in this version
+  --workers N           N processes that are one service, for more than one core; 1 unless given
   --no-splice           keep bulk flows in this process; on Linux the kernel moves them, where FFI is permitted
 
 Listeners (-L):

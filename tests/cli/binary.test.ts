@@ -76,6 +76,19 @@ test("the kernel moves a bulk tunnel: the worker is in the binary", async () => 
   assertEquals(await proxy.stop("SIGTERM"), 0);
 });
 
+test("several workers are run from the same binary", async () => {
+  await using proxy = start(binary, ["-L", "127.0.0.1:0", "--workers", "2"], alone);
+  const ready = () => /listener\.ready listener=(\S+)/.exec(proxy.output())?.[1];
+  const address = endpoint(await eventually(proxy.output, ready));
+  assertEquals(proxy.output().match(/worker\.started/g)?.length, 2);
+  for (let n = 0; n < 8; n++) {
+    using wire = await Wire.to(address);
+    wire.send(socks5.ask(echo), "early");
+    assertEquals(await socks5.answer(wire), 0);
+  }
+  assertEquals(await proxy.stop("SIGTERM"), 0);
+});
+
 test("connect", async () => {
   await using origin = await afterEndOrigin();
   const { code, stdout } = await run(binary, ["connect", origin.address], { ...alone, input: "hello" });

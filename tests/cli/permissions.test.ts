@@ -118,6 +118,29 @@ test("serve needs the network, and to read what its configuration names: TLS, na
   assertEquals(/NotCapable|run again with/.test(proxy.output()), false, proxy.output());
 });
 
+test("several workers need to be started, and are given no more than they need", async () => {
+  const args = ["-L", "127.0.0.1:0", "--workers", "2", "--log-level", "debug"];
+  await using proxy = start(process.execPath, line(["--allow-net", "--allow-run", "--allow-env"], args));
+  const port = Number(await until(proxy, /listener\.ready .*?127\.0\.0\.1:(\d+)/));
+  for (let n = 0; n < 8; n++) {
+    using wire = await Wire.to({ hostname: "127.0.0.1", port });
+    wire.send(socks5.ask(origin), "hello");
+    assertEquals(await socks5.answer(wire), 0, proxy.output());
+  }
+  if (onDeno) assertEquals(proxy.output().match(/splice\.off reason="it needs --allow-ffi"/g)?.length, 2);
+  assertEquals(await proxy.stop("SIGTERM"), 0);
+  assertEquals(/NotCapable|run again with/.test(proxy.output()), false, proxy.output());
+});
+
+const words = "--workers needs --allow-run, --allow-env and --allow-net without a list";
+const lacking = onDeno ? [["--allow-net"], ["--allow-net=127.0.0.1", "--allow-run", "--allow-env"]] : [];
+for (const some of lacking) {
+  test(`what several workers lack beside ${some.join(" ")} is said in one line`, async () => {
+    const { code, stderr } = await only(some, ["-L", "127.0.0.1:0", "--workers", "2"]);
+    assertEquals([code, stderr], [2, `hopline: ${words}: workers are processes of their own\n`]);
+  });
+}
+
 async function until(proxy: { output(): string }, pattern: RegExp): Promise<string> {
   return await eventually(() => `${pattern} in ${proxy.output()}`, () => pattern.exec(proxy.output())?.[1]);
 }

@@ -41,7 +41,7 @@ const wrong: [args: string[], says: RegExp][] = [
   [["connect", "example.com"], /TARGET: "example\.com" has no port; expected host:port/],
   [["connect", "example.com:99999"], /"99999" is not a port; expected 1 to 65535/],
   [["schema", "x"], /unexpected argument "x"/],
-  [["--workers", "2"], /--workers .* not supported by this version of Hopline/],
+  [["--workers", "two"], /--workers is "two"; expected a whole number from 1 to 256/],
   [["-F", "ftp://x"], /^-F 1: unknown scheme "ftp"/],
   [["-F", "socks5://x", "-F", "socks6://y"], /^-F 2: unknown scheme "socks6"; did you mean "socks5"\?/],
   [["-L", "127.0.0.1:0", "-L", "127.0.0.1"], /^-L 2: .*port/],

@@ -124,7 +124,10 @@ test("a bad configuration, or a port that is taken, is refused whole", async () 
 test("a listener moves between one address and all of them on its port", async () => {
   const port = await freePort();
   const config = (hostname: string) =>
-    JSON.stringify({ listeners: [{ address: `${hostname}:${port}`, open: true }] });
+    JSON.stringify({
+      listeners: [{ address: `${hostname}:${port}`, open: true }],
+      access: { private: "allow" },
+    });
   const file = directory.write("moved.json", config("127.0.0.1"));
   await using proxy = crew(2, ["-c", file]);
   await proxy.address();

@@ -6,23 +6,21 @@
 import { formatEndpoint, isLoopback } from "./core/address.ts";
 import { cidrContains } from "./core/cidr.ts";
 import { BufferedConn, type Endpoint } from "./core/conn.ts";
-import { type Dialer, type Layer, layered, limitedLayer } from "./core/dialer.ts";
-import { asProxyError, ProxyError } from "./core/errors.ts";
+import type { Dialer } from "./core/dialer.ts";
+import { ProxyError } from "./core/errors.ts";
 import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
 import { Certificates } from "./certificates.ts";
 import type { Config, ListenerConfig, TargetConfig, TargetGroupConfig } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import { namedNetwork } from "./names/resolver.ts";
-import { proxyProtocolLayer } from "./protocols/proxy_protocol.ts";
-import { tlsHandler, tlsLayer, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
+import { tlsHandler, tlsMatcher, tlsRefusal } from "./protocols/tls.ts";
 import { nameMatches, tlsByName } from "./protocols/tls_names.ts";
-import { calledInConfig, httpVersions, inbound, type InboundName } from "./registry.ts";
+import { calledInConfig, httpVersions, inbound, type InboundName, targetLayer } from "./registry.ts";
 import { Healths } from "./routing/health.ts";
 import { makeGuard } from "./routing/access.ts";
 import { makeRouter, type Router } from "./routing/router.ts";
-import { amongTargets } from "./routing/targets.ts";
-import { type Means, reportTo } from "./routing/via.ts";
+import { makeTarget } from "./routing/targets.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Candidate, Service } from "./session.ts";
 
@@ -169,40 +167,6 @@ function forwarding(peel: Handler, target: Target): Handler {
 }
 
 type ToTarget = (target: TargetConfig | TargetGroupConfig) => Target;
-
-function makeTarget(
-  target: TargetConfig | TargetGroupConfig,
-  { timeouts, log, healths, earlier }: Means & { readonly healths: Healths },
-): Target {
-  const layerOf = (one: TargetConfig) => targetLayer(one, timeouts.connect);
-  if (!("members" in target)) return { address: target.address, layer: layerOf(target) };
-  const { kind, members } = target;
-  const targets = members.map(({ weight, ...one }) => ({
-    address: one.address,
-    layer: layerOf(one),
-    weight,
-    health: healths.of(JSON.stringify(one), earlier),
-  }));
-  return { address: targets[0].address, among: amongTargets(kind, targets, reportTo(log)) };
-}
-
-/** What goes around a connection to a target: who the client is, then TLS. */
-function targetLayer(
-  { proxyProtocol, tls }: Pick<TargetConfig, "proxyProtocol" | "tls">,
-  timeout: number,
-): Layer | undefined {
-  const layer = layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls));
-  if (layer === undefined) return undefined;
-  const limited = limitedLayer(layer, timeout);
-  return async (conn, server, ctx) => {
-    try {
-      return await limited(conn, server, ctx);
-    } catch (error) {
-      const failure = asProxyError(error, { code: "closed", side: "upstream", stage: "connect" });
-      throw failure.at(0, `target (${formatEndpoint(server)})`);
-    }
-  };
-}
 
 /** Every protocol: those that are allowed are served, the others answered in their own words. */
 function speak(allowed: readonly InboundName[], why = "this listener does not speak"): Candidate[] {

@@ -6,7 +6,8 @@
 import { formatEndpoint } from "./core/address.ts";
 import type { Endpoint } from "./core/conn.ts";
 import type { Network } from "./core/direct.ts";
-import { type Hop, layered, resolvingHop, tunnelHop } from "./core/dialer.ts";
+import { type Hop, type Layer, layered, limitedLayer, resolvingHop, tunnelHop } from "./core/dialer.ts";
+import { asProxyError } from "./core/errors.ts";
 import type { Handshake } from "./core/handshake.ts";
 import type { Inbound } from "./core/serve.ts";
 import { h2Hop } from "./protocols/h2_hop.ts";
@@ -94,6 +95,24 @@ export function makeHop(
   });
   if (protocol === "socks4") return resolvingHop(hop, resolve, [4]);
   return options.resolve === "local" ? resolvingHop(hop, resolve, [4, 6]) : hop;
+}
+
+/** What goes around a connection to a target: who the client is, then TLS. */
+export function targetLayer(
+  { proxyProtocol, tls }: Pick<HopOptions, "proxyProtocol" | "tls">,
+  timeout: number,
+): Layer | undefined {
+  const layer = layered(proxyProtocol && proxyProtocolLayer(proxyProtocol), tls && tlsLayer(tls));
+  if (layer === undefined) return undefined;
+  const limited = limitedLayer(layer, timeout);
+  return async (conn, server, ctx) => {
+    try {
+      return await limited(conn, server, ctx);
+    } catch (error) {
+      const failure = asProxyError(error, { code: "closed", side: "upstream", stage: "connect" });
+      throw failure.at(0, `target (${formatEndpoint(server)})`);
+    }
+  };
 }
 
 /**

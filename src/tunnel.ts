@@ -144,8 +144,10 @@ export class Tunnel implements Way {
     }
   }
 
-  async #reach({ dialer, way }: Routed, ctx: Context): Promise<Line> {
-    const { target, request, layer, among } = this.destination;
+  async #reach({ dialer, way, target: led }: Routed, ctx: Context): Promise<Line> {
+    const { target, request } = this.destination;
+    // A route with a target knows itself how that is spoken to.
+    const { layer, among }: Partial<Destination> = led === undefined ? this.destination : {};
     // Only what goes to port 80 is sure to be HTTP for everybody on the way.
     const proxy = request?.absolute && target.port === 80 ? await dialer.forward?.(target, ctx) : undefined;
     const conn = proxy?.conn ?? await (among?.(dialer) ?? dialer).dial(target, ctx);
@@ -203,7 +205,8 @@ export class Tunnel implements Way {
     if (!this.house.logs(level)) return;
     const durationMs = Math.round(performance.now() - this.#started);
     const { user, target, request } = this.destination;
-    const { route, names: via } = this.#routed ?? {};
+    const { route, target: led, names: via } = this.#routed ?? {};
+    const taken = this.#trail?.target;
     this.house.log(level, event, {
       id: this.#id,
       listener: this.service.listener,
@@ -211,7 +214,8 @@ export class Tunnel implements Way {
       protocol: this.protocol,
       user,
       ...(request && { method: request.method }),
-      target: formatEndpoint(this.#trail?.target ?? target),
+      target: formatEndpoint(led === undefined ? taken ?? target : target),
+      ...(led && { server: formatEndpoint(taken ?? led) }),
       ...(route !== undefined && { route }),
       via: this.#trail?.via ?? via,
       ...fields,

@@ -8,11 +8,11 @@ import { formatEndpoint, isLoopback, parseHostname } from "../core/address.ts";
 import { parseCidr } from "../core/cidr.ts";
 import { checkKeyPair } from "./certificates.ts";
 import { pemFile, type ReadText } from "./files.ts";
-import { checkGroup, membersSchema, strictly } from "./group.ts";
-import { proxyProtocolVersion, tlsClient } from "./hop.ts";
+import { proxyProtocolVersion } from "./hop.ts";
 import { quote, ValueError } from "./problems.ts";
-import { type GroupKind, groupKinds, listenerProtocols } from "./protocols.ts";
-import { parseAddress, parseListenAddress, parseListenerUrl } from "./url.ts";
+import { listenerProtocols } from "./protocols.ts";
+import { targetSchema } from "./target.ts";
+import { parseListenAddress, parseListenerUrl } from "./url.ts";
 import { listenerOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
 import { usersSchema } from "./users.ts";
@@ -48,7 +48,7 @@ function listenerObject(read: ReadText) {
       .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
     reverse: z.boolean().optional()
       .describe("Be a web server to the clients: a reverse proxy for the sites that routes name."),
-    target: target(read).optional().describe("Where every connection goes (a port forward)."),
+    target: targetSchema(read).optional().describe("Where every connection goes (a port forward)."),
     proxyProtocol: z.strictObject({
       trusted: z.array(parsed(parseCidr)).min(1)
         .describe("The networks of the proxies in front, as 10.0.0.0/8; nobody else may connect."),
@@ -73,7 +73,7 @@ function tlsServer(read: ReadText) {
       .describe("Ask clients for a certificate of these authorities: a PEM file's path, or PEM text."),
     required: z.boolean().optional()
       .describe("Refuse clients without TLS. Default: true with clientCa, otherwise false."),
-    target: target(read).optional()
+    target: targetSchema(read).optional()
       .describe("Where the clients of this certificate go, instead of the listener's target."),
   }).superRefine(({ certificate, key }, ctx) => {
     checkKeyPair({ certificate: certificate.text, key: key.text }, ctx);
@@ -90,40 +90,6 @@ function tlsServer(read: ReadText) {
 /** Where a certificate came from, so that it can be read again. */
 function filesOf(paths: { certificate?: string; key?: string; clientCa?: string }): { files?: typeof paths } {
   return Object.values(paths).some((path) => path !== undefined) ? { files: paths } : {};
-}
-
-/** Where a port forward leads: an address, an object that says more, or a group of them. */
-function target(read: ReadText) {
-  const one = oneTarget(read);
-  const group = strictly(groupKinds, z.strictObject(membersSchema(one)).superRefine(checkGroup))
-    .transform((group): TargetGroupConfig => {
-      const kind = groupKinds.find((kind) => group[kind] !== undefined)!;
-      const members = group[kind]!.map((member) =>
-        "via" in member ? { ...member.via, weight: member.weight } : { ...member, weight: 1 }
-      );
-      return { kind, members };
-    });
-  return z.union([group, one]);
-}
-
-function oneTarget(read: ReadText) {
-  const object = z.strictObject({
-    address: parsed((text) => parseAddress(text)).describe("host:port."),
-    tls: tlsClient(read).optional().describe("Speak TLS to it."),
-    proxyProtocol: proxyProtocolVersion().optional()
-      .describe("Tell it of the client first, in this version of the PROXY protocol."),
-  });
-  return z.union([parsed((text) => ({ address: parseAddress(text) })), object])
-    .transform((given): z.output<typeof object> => given);
-}
-
-/** Where a port forward leads. */
-export type TargetConfig = z.output<ReturnType<typeof oneTarget>>;
-
-/** Several places where a port forward may lead, of which one is chosen each time. */
-export interface TargetGroupConfig {
-  readonly kind: GroupKind;
-  readonly members: readonly (TargetConfig & { readonly weight: number })[];
 }
 
 function sni() {

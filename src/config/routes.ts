@@ -10,10 +10,11 @@ import type { ReadText } from "./files.ts";
 import type { ElementSchemas } from "./group.ts";
 import { routeProtocols } from "./protocols.ts";
 import { parseRuleList } from "./rule_list.ts";
+import { targetSchema } from "./target.ts";
 import { parseListenAddress } from "./url.ts";
-import { parsed, refuse } from "./values.ts";
+import { parsed, refuse, report, type Reports } from "./values.ts";
 
-/** A route: conditions, and the way of what meets them all. */
+/** A route: conditions, and the way of what meets them all, or the place where it is led. */
 export function routeSchema(read: ReadText, { element, group }: ElementSchemas) {
   return z.strictObject({
     to: targets(read).optional()
@@ -29,12 +30,32 @@ export function routeSchema(read: ReadText, { element, group }: ElementSchemas) 
       .describe("What the client speaks; tcp is a port forward, sni TLS that is passed on."),
     resolve: z.boolean().optional()
       .describe("Look names up here for the addresses in `to`, even if a hop would have done so."),
+    target: targetSchema(read).optional()
+      .describe("Where it goes instead of where it asks: a target, or a group of them."),
     via: z.union([
       group,
       z.string().describe('"direct", "reject", or the name of a chain.'),
       z.array(element).min(1).describe("Hops and groups, nearest first."),
-    ]).describe('"direct", "reject", the name of a chain, a group, or a list of hops.'),
-  });
+    ]).optional().describe(
+      '"direct", "reject", the name of a chain, a group, or a list of hops. Default with a target: "direct".',
+    ),
+  }).superRefine(checkWay, { when: ({ value }) => typeof value === "object" && value !== null })
+    .meta({ anyOf: [having("via"), having("target")] });
+}
+
+/** What the JSON Schema says of an object with this key. */
+function having(key: string) {
+  return { type: "object", properties: { [key]: {} }, required: [key] };
+}
+
+/** A route leads somewhere, or nowhere, but not both. */
+function checkWay({ target, via }: { target?: unknown; via?: unknown }, ctx: Reports): void {
+  if (via === undefined && target === undefined) {
+    report(ctx, "is missing; expected which way (`via`) or where to (`target`)", ["via"]);
+  }
+  if (via === "reject" && target !== undefined) {
+    report(ctx, 'what is rejected goes nowhere; leave `target` out, or `"via": "reject"`', ["target"]);
+  }
 }
 
 /** Access rules. */

@@ -15,12 +15,14 @@ import { namesSchema } from "./names.ts";
 import { reservedNames, unsupported } from "./protocols.ts";
 import { addressOf, checkReferences } from "./references.ts";
 import { accessSchema, routeSchema } from "./routes.ts";
+import type { TargetConfig, TargetGroupConfig } from "./target.ts";
 import { count, duration, durationOrNone, size } from "./values.ts";
 import { type ElementConfig, Ways } from "./ways.ts";
 
 export type { TlsClientConfig } from "./hop.ts";
 export type { ElementConfig, GroupConfig, MemberConfig } from "./ways.ts";
-export type { SniConfig, TargetConfig, TargetGroupConfig, TlsServerConfig } from "./listener.ts";
+export type { SniConfig, TlsServerConfig } from "./listener.ts";
+export type { TargetConfig, TargetGroupConfig } from "./target.ts";
 
 // deno-lint-ignore no-control-regex
 const namePattern = /^[^\s\x00-\x1f\x7f-\x9f/:,@]{1,255}$/;
@@ -58,8 +60,8 @@ export function schemaWith(read: ReadText) {
         hops: ways.hops,
         chains: Object.fromEntries(Object.keys(chains).map((name) => [name, ways.chain(name)])),
         ...(routes && {
-          routes: routes.map(({ via, listeners, ...conditions }, index): RouteConfig => ({
-            ...conditions,
+          routes: routes.map(({ via = "direct", listeners, ...rest }, index): RouteConfig => ({
+            ...rest,
             number: index + 1,
             listeners: listeners && indicesOf(config.listeners, listeners),
             via: via === "reject" ? via : wayOf(via),
@@ -97,6 +99,8 @@ export interface RouteConfig extends Conditions {
   readonly number?: number;
   /** Names are looked up here for the addresses in `to`, whatever the way. */
   readonly resolve?: boolean;
+  /** Where its requests go, instead of where they ask. */
+  readonly target?: TargetConfig | TargetGroupConfig;
   readonly via: ViaConfig;
 }
 

@@ -6,19 +6,23 @@
 import type { Config } from "../config/schema.ts";
 import { theChain } from "../config/schema.ts";
 import { ipVersion } from "../core/address.ts";
-import type { Context } from "../core/conn.ts";
+import type { Context, Endpoint } from "../core/conn.ts";
 import type { Dialer } from "../core/dialer.ts";
 import { type Network, unknownName } from "../core/direct.ts";
 import { ProxyError } from "../core/errors.ts";
 import { Scope } from "../core/scope.ts";
+import type { Target } from "../core/serve.ts";
 import { type Match, Matcher } from "./matcher.ts";
 import { type Asked, factsOf, ruleOf } from "./rule.ts";
+import { leadingTo, makeTarget } from "./targets.ts";
 import { chainDialer, type Means, type Via, viaMaker } from "./via.ts";
 
 /** The way of one request. */
 export interface Routed extends Via {
   /** The number of the route, from 1; absent without routes, and for what `-F` decides. */
   readonly route?: number;
+  /** Its dialer leads there, or to another of its group, whatever it is asked for. */
+  readonly target?: Endpoint;
   /** The route, or the program, names its targets; for a reverse proxy there are no others. */
   readonly named?: boolean;
   /** The same for all requests that go the same way: connections may be used again by those alone. */
@@ -35,8 +39,10 @@ export function makeRouter(config: Config, means: Means, dialer?: Dialer): Route
   if (config.routes === undefined) return always(makeVia(theChain(config) ?? { hops: [] }));
   const routes = config.routes.map((route) => {
     const { number, resolve } = route;
-    const via = route.via === "reject" ? rejecting(`route ${number} rejects this`) : makeVia(route.via);
-    const named = route.to !== undefined && route.to.every(({ host }) => host !== "any");
+    const way = route.via === "reject" ? rejecting(`route ${number} rejects this`) : makeVia(route.via);
+    const via = route.target === undefined ? way : led(way, makeTarget(route.target, means, route.via));
+    const named = route.target !== undefined ||
+      route.to !== undefined && route.to.every(({ host }) => host !== "any");
     const routed = { ...via, named, way: via, ...(number !== undefined && { route: number }) };
     return { rule: ruleOf(route), resolve, direct: via.direct, routed };
   });
@@ -51,6 +57,17 @@ export function makeRouter(config: Config, means: Means, dialer?: Dialer): Route
   return (asked, ctx) => {
     const match = matcher.match(factsOf(asked), (name) => lookUp(name, means, ctx));
     return match instanceof Promise ? match.then(found) : found(match);
+  };
+}
+
+/** A way that leads to a target of its own. Where its requests ask to go need not be known, and is not looked up. */
+function led(way: Via, target: Target) {
+  return {
+    ...way,
+    dialer: leadingTo(target, way.dialer),
+    direct: false,
+    chooses: way.chooses || target.among !== undefined,
+    target: target.address,
   };
 }
 

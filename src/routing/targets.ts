@@ -1,5 +1,5 @@
 /**
- * Groups of targets: a port forward that leads to several servers.
+ * What `target` says, made into what leads there: a server that the configuration names, or one of several.
  *
  * @module
  */
@@ -7,13 +7,40 @@ import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import type { Dialer, Layer } from "../core/dialer.ts";
 import { background } from "../core/handshake.ts";
+import type { Target } from "../core/serve.ts";
+import type { TargetConfig, TargetGroupConfig, ViaConfig } from "../config/schema.ts";
+import { targetLayer } from "../registry.ts";
 import { Group, type Report } from "./group.ts";
-import { type Health, systemClock } from "./health.ts";
+import { type Health, Healths, systemClock } from "./health.ts";
 import type { GroupKind } from "./order.ts";
 import { ofTarget } from "./verdict.ts";
+import { type Means, reportTo, unguarded } from "./via.ts";
+
+/** Makes a target; what is known of its servers is known for one way to them, if it is given. */
+export function makeTarget(
+  target: TargetConfig | TargetGroupConfig,
+  { timeouts, log, healths = new Healths(), earlier }: Means,
+  via?: ViaConfig,
+): Target {
+  const layerOf = (one: TargetConfig) => targetLayer(one, timeouts.connect);
+  if (!("members" in target)) return { address: target.address, layer: layerOf(target) };
+  const { kind, members } = target;
+  const targets = members.map(({ weight, ...one }) => ({
+    address: one.address,
+    layer: layerOf(one),
+    weight,
+    health: healths.of(JSON.stringify([via, one]), earlier),
+  }));
+  return { address: targets[0].address, among: amongTargets(kind, targets, reportTo(log)) };
+}
+
+/** Leads to a target by a way, whatever is asked for; no client is kept from what the configuration names. */
+export function leadingTo({ address, layer, among }: Target, way: Dialer): Dialer {
+  return unguarded(among?.(way) ?? towards(address, layer, way));
+}
 
 /** One of the servers. */
-export interface GroupedTarget {
+interface GroupedTarget {
   readonly address: Endpoint;
   /** What goes around the connection to it. */
   readonly layer?: Layer;
@@ -22,7 +49,7 @@ export interface GroupedTarget {
 }
 
 /** Makes the dialer that chooses among targets and reaches them by a way; the same way has the same one. */
-export function amongTargets(
+function amongTargets(
   kind: GroupKind,
   targets: readonly GroupedTarget[],
   report: Report,

@@ -129,8 +129,8 @@ export function reportTo(log?: Log): Report {
   return (event, facts) => log?.(event === "down" ? "warn" : "info", `member.${event}`, { ...facts });
 }
 
-/** What a hop dials is the configuration's own: no client is kept from it. */
-function unguarded(dialer: Dialer): Dialer {
+/** What is dialled is the configuration's own: no client is kept from it. */
+export function unguarded(dialer: Dialer): Dialer {
   const plain = (ctx?: Context) => ctx?.guard === undefined ? ctx : told(ctx, { guard: undefined });
   return { dial: (target, ctx) => dialer.dial(target, plain(ctx)) };
 }

@@ -64,7 +64,25 @@ test("a route is read whole", async () => {
 });
 
 const wrong: [route: string, expected: string[]][] = [
-  [`{}`, ["routes[0].via: is missing; expected an object, a string or a list"]],
+  [`{}`, ["routes[0].via: is missing; expected which way (`via`) or where to (`target`)"]],
+  [`{ "target": "h:1", "via": "reject" }`, [
+    'routes[0].target: what is rejected goes nowhere; leave `target` out, or `"via": "reject"`',
+  ]],
+  [`{ "target": "h" }`, ["routes[0].target: expected host:port, found no port"]],
+  [`{ "target": { "address": "h:1", "tsl": {} } }`, [
+    "routes[0].target.tsl: unknown key `tsl`; did you mean `tls`?",
+  ]],
+  [`{ "target": { "failover": ["a:1", "b"] } }`, [
+    "routes[0].target.failover[1]: expected host:port, found no port",
+  ]],
+  [`{ "target": { "failover": ["a:1"], "check": {} } }`, [
+    "routes[0].target.check: unknown key `check`; known are `failover`, `roundRobin`, `random`, " +
+    "`leastTunnels`, `fastest`",
+  ]],
+  [`{ "target": "h:1", "via": "uot", "too": [] }`, [
+    'routes[0].via: expected "direct", "reject" or a chain\'s name, found "uot"; did you mean `out`?',
+    "routes[0].too: unknown key `too`; did you mean `to`?",
+  ]],
   [`{ "via": 5 }`, ["routes[0].via: expected an object, a string or a list, found a number"]],
   [`{ "via": "uot" }`, [
     'routes[0].via: expected "direct", "reject" or a chain\'s name, found "uot"; did you mean `out`?',
@@ -109,6 +127,23 @@ for (const [route, expected] of wrong) {
     assertEquals((await problems(route)).map((line) => line.replace(/^\d+:\d+: /, "")), expected);
   });
 }
+
+test("a target is read as it is of a port forward, and goes directly unless via says otherwise", async () => {
+  const [one, many] = await read(
+    `{ "to": ["app.example"], "target": { "address": "h:1", "proxyProtocol": 2 } },
+     { "target": { "random": ["a:1", { "via": "b:2", "weight": 3 }] }, "via": "out" }`,
+  );
+  assertEquals(one.target, { address: { hostname: "h", port: 1 }, proxyProtocol: 2 });
+  assertEquals(one.via, { name: "direct", hops: [] });
+  assertEquals(many.target, {
+    kind: "random",
+    members: [
+      { address: { hostname: "a", port: 1 }, weight: 1 },
+      { address: { hostname: "b", port: 2 }, weight: 3 },
+    ],
+  });
+  assertEquals(many.via !== "reject" && many.via.name, "out");
+});
 
 test("a problem is told at its line and column", async () => {
   assertEquals(await problems('{ "via": "direct" },\n    { "to": ["*"],\n      "via": "uot" }'), [

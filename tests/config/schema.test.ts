@@ -547,7 +547,8 @@ test("the JSON Schema describes every key and has the defaults", () => {
   assertEquals(schema.properties.timeouts.properties.idle.default, "1h");
   assertEquals(schema.properties.limits.properties.tunnels.default, 10_000);
   assertEquals(schema.properties.log.properties.level.enum, ["error", "warn", "info", "debug"]);
-  assertEquals(schema.properties.routes.items.required, ["via"]);
+  const ways = schema.properties.routes.items.anyOf.map((one: typeof schema) => one.required);
+  assertEquals(ways, [["via"], ["target"]]);
   const [url, object] = schema.properties.listeners.items.anyOf;
   assertEquals([url.type, object.type, object.required], ["string", "object", ["address"]]);
   const undescribed = Object.entries(schema.properties).filter(([, value]) =>
@@ -570,7 +571,9 @@ test("the JSON Schema accepts what is right and refuses what is wrong", () => {
     }],
     hops: { a: "http://h", b: { protocol: "socks5+tls", address: "h", tls: { pins: [] } } },
     chains: { out: ["a", { protocol: "http", address: "h" }] },
-    routes: [{ to: ["*.corp.example", "10.0.0.0/8"], via: "direct" }, { via: ["a", "http://h"] }],
+    routes: [{ to: ["*.corp.example", "10.0.0.0/8"], via: "direct" }, { via: ["a", "http://h"] }, {
+      target: { roundRobin: ["h:1", { address: "h:2", tls: {} }] },
+    }],
     timeouts: { idle: "5m" },
     limits: { headerBytes: 1024, tunnels: 1 },
     log: { level: "debug" },
@@ -583,6 +586,7 @@ test("the JSON Schema accepts what is right and refuses what is wrong", () => {
     { chains: { a: [] } },
     { routes: [{}] },
     { routes: [{ via: 5 }] },
+    { routes: [{ target: { address: "h:1", prot: 1 } }] },
     { timeouts: { idle: 5 } },
     { log: { level: "loud" } },
   ];

@@ -6,19 +6,34 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { ok, type Origin, origin } from "../http/talk.ts";
 import { type Hopline, hopline, root } from "../support/hopline.ts";
 import { blob, sha256, type WebOrigin, webOrigin } from "../support/origins.ts";
 import { must } from "../support/process.ts";
+import { freePort } from "../support/temporary.ts";
 
 const stack = new AsyncDisposableStack();
 let app: WebOrigin;
 let lab: WebOrigin;
+let shops: Origin[];
+let mail: WebOrigin;
 let sites: Hopline;
 before(async () => {
   app = stack.use(await webOrigin());
   lab = stack.use(await webOrigin());
   const hop = stack.use(await hopline(["-L", `tcp://127.0.0.1:0/${lab.address}`]));
-  const env = { SITES_PORT: "0", APP: app.address, LAB: `http://${hop.address}?forward=absolute` };
+  shops = [stack.use(await origin(() => ok("one"))), stack.use(await origin(() => ok("two")))];
+  const [cert, key] = ["relay.pem", "relay.key"].map((name) => join(root, "examples/certificates", name));
+  mail = stack.use(await webOrigin({ tls: { cert, key } }));
+  const env = {
+    SITES_PORT: "0",
+    APP: app.address,
+    LAB: `http://${hop.address}?forward=absolute`,
+    SHOP_1: shops[0].at,
+    SHOP_2: shops[1].at,
+    MAIL_1: `127.0.0.1:${await freePort()}`,
+    MAIL_2: mail.address,
+  };
   sites = stack.use(await hopline(["-c", join(root, "examples/sites.jsonc")], 1, env));
 });
 after(() => stack.disposeAsync());
@@ -47,6 +62,20 @@ test("Host goes on as it came, with the client's address", async () => {
 test("a site in another network is reached by its hop", async () => {
   const headers = JSON.parse((await ask("www.lab.example", "/headers")).toString());
   assertEquals(headers.host, "www.lab.example");
+});
+
+test("two servers share a site", async () => {
+  for (let i = 0; i < 4; i++) await ask("shop.example", "/");
+  assertEquals(shops.map(({ requests }) => requests.length), [2, 2]);
+});
+
+test("TLS for its name goes to the server that works, unopened", async () => {
+  const trail = sites.trail();
+  const to = ["--connect-to", `::${sites.address}`];
+  const { stdout } = await must("curl", ["-sS", "-k", ...to, "https://mail.example/blob"]);
+  assertEquals(sha256(stdout), sha256(blob));
+  const { protocol, target, server } = await trail.find("tunnel.closed");
+  assertEquals([protocol, target, server], ["sni", "mail.example:443", mail.address]);
 });
 
 test("any other site is misdirected", async () => {

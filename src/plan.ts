@@ -97,7 +97,7 @@ function makeService(
       ? [inTls, ...speak([], "this listener requires TLS")]
       : [inTls, ...spoken],
     within: spoken,
-    guard: makeGuard(config.access, isLoopback(listener.address.hostname) || namesItsSites(listener)),
+    guard: makeGuard(config.access, isLoopback(listener.address.hostname) || listener.reverse === true),
     route,
     retired,
     maxBytes: config.limits.headerBytes,
@@ -110,11 +110,6 @@ function makeService(
 /** What a route calls a protocol of the log: every version of HTTP is `http`. */
 function calledInRoutes(protocol: string | undefined): string | undefined {
   return calledInConfig[protocol as keyof typeof calledInConfig] ?? protocol;
-}
-
-/** A reverse proxy leads where routes say, unless it passes TLS on to whatever server is named. */
-function namesItsSites({ reverse, sni }: ListenerConfig): boolean {
-  return reverse === true && sni === undefined;
 }
 
 /** What a listener speaks; one that leads to servers is no proxy besides, unless it says so. */

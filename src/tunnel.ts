@@ -62,7 +62,7 @@ export class Tunnel implements Way {
       const why = this.#guard?.asked(this.destination.target);
       if (why !== undefined) throw denied(why);
       this.#routed = await this.#route();
-      if (this.service.reverse && !this.#routed.named) {
+      if (this.service.reverse && !this.destination.configured && !this.#routed.named) {
         throw local("denied", "no route names this site in its `to`");
       }
       this.line = this.#reused(this.#routed) ?? await this.#dial();

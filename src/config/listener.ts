@@ -169,7 +169,7 @@ function checkReverse({ reverse, protocols, users, target, sni, tls }: Listener,
 
 /** Nobody should run an open proxy by accident. A reverse proxy is none: it leads where routes name a target. */
 function checkOpen({ address, users, tls, open, target, sni, reverse }: Listener, ctx: Reports): void {
-  if (reverse && sni === undefined) return;
+  if (reverse) return;
   const certified = sni === undefined && tls?.every((one) => one.clientCa !== undefined && one.required);
   const guarded = users !== undefined || certified;
   if (open || guarded || isLoopback(address.hostname)) return;

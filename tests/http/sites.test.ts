@@ -3,15 +3,16 @@
  *
  * @module
  */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readFileSync } from "node:fs";
 import http2 from "node:http2";
 import { after, before, test } from "node:test";
 import type { ConfigInput } from "../../mod.ts";
 import { type Authority, authority, type Certificate } from "../support/certificates.ts";
-import { fromUtf8 } from "../support/bytes.ts";
+import { fromUtf8, toHex } from "../support/bytes.ts";
+import { clientHello, serverName } from "../support/client_hello.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
-import { Wire } from "../server/wire.ts";
+import { scripted, Wire } from "../server/wire.ts";
 import { type Proxy, proxy } from "./proxying.ts";
 import { ok, type Origin, origin, server, type Talk } from "./talk.ts";
 
@@ -219,4 +220,46 @@ test("a listener that terminates TLS serves the sites of its certificates by Hos
   assertMatch(await getInTls(house, "app.test"), /\r\n\r\ntwo$/);
   assertMatch(await getInTls(house, "app.test", "shop.test"), /\r\n\r\nshop$/);
   assertMatch(await getInTls(house, "app.test", "other.test"), /^HTTP\/1\.1 421 /);
+});
+
+test("a certificate's own target is reached beside the sites", async () => {
+  await using greeter = await scripted((wire) => {
+    wire.send("led");
+    wire.end();
+  });
+  const led = await issuer.issue("own.test");
+  await using house = await proxy({
+    listeners: [{
+      ...listener,
+      tls: [pem(), { certificate: led.cert, key: led.key, target: greeter.address }],
+    }],
+    routes: [{ to: ["app.test"], via: "direct" }, { via: "direct" }],
+  });
+  using wire = await Wire.tls(house.at, { ca, servername: "own.test" });
+  assertEquals(fromUtf8(await wire.rest()), "led");
+});
+
+test("beside sni some sites are passed on and the others served, and none that no route names", async () => {
+  const [one] = await servers("one");
+  await using passed = await scripted(async (wire) => {
+    wire.send(await wire.read(1));
+    wire.end();
+  });
+  await using house = await proxy({
+    listeners: [{ address: "0.0.0.0:0", reverse: true, sni: true, tls: [pem()] }],
+    routes: [site("app.test", one.at), site("pass.test", { failover: [passed.address] }), { via: "direct" }],
+  });
+  const at = { hostname: "127.0.0.1", port: house.at.port };
+  assertMatch(await getInTls({ ...house, at }, "app.test"), /\r\n\r\none$/);
+  using plain = await Wire.to(at);
+  plain.send("GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n");
+  assert(fromUtf8(await plain.rest()).endsWith("\r\n\r\none"));
+  using through = await Wire.to(at);
+  through.send(clientHello(serverName("pass.test")));
+  assertEquals(toHex(await through.rest()), "16");
+  using refused = await Wire.to(at);
+  refused.send(clientHello(serverName("localhost")));
+  assertEquals(toHex(await refused.rest()), "15 03 01 00 02 02 31");
+  const { target, error } = await house.logged("tunnel.failed");
+  assertEquals([target, error.code, error.hop], ["localhost:443", "denied", 0]);
 });

@@ -80,7 +80,7 @@ export function parseHostname(text: string): string {
   if (text === "") throw new AddressError("the host is empty");
   if (nameCharacters.test(text)) {
     if (text.length > 255) throw new AddressError(`the host is ${text.length} bytes long; at most 255 fit`);
-    return text;
+    return withoutGaps(text);
   }
   if (ipVersion(text) === 6) return ipaddr.parse(text).toString();
   // deno-lint-ignore no-control-regex
@@ -95,7 +95,15 @@ function toAscii(text: string): string {
   if (!nameCharacters.test(hostname) || hostname.length > 255) {
     throw new AddressError(`${quote(text)} is not a host name`);
   }
-  return hostname;
+  return withoutGaps(hostname);
+}
+
+/** Some proxies drop surplus dots: what they would take for `a.example` must not pass here for another name. */
+function withoutGaps(name: string): string {
+  if (name.startsWith(".") || name.includes("..")) {
+    throw new AddressError(`${quote(name)} is not a host name: it has an empty label`);
+  }
+  return name;
 }
 
 /**

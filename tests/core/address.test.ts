@@ -91,6 +91,7 @@ const noHosts = [
     '"a"',
   ])
   .concat(["::1%eth0", "fe80::1%1", "1::2::3", "00001::", ":", ":::", "1.2.3.4:5", "::1.2.3"])
+  .concat([".", "..", ".a", "a..", "a..b", "127.0.0.1..", "a。。", "。a"])
   .concat(["a／b", "a％b", "a：b", "a＠b", "\u00ad", "\ud800", "ü.255", "١٢٧.0.0.1", "a\u200db", "a\u2028b"]);
 for (const text of noHosts) {
   test(`${JSON.stringify(text.slice(0, 40))} (${text.length}) is no host`, () => {

@@ -43,6 +43,24 @@ export function isTruncated(message: Uint8Array): boolean {
   return (message[2] & 0x02) !== 0;
 }
 
+/**
+ * Whether a message repeats this question, and its id: one that does not is somebody else's, or forged. What is said
+ * in it is not looked at.
+ */
+export function answers(message: Uint8Array, asked: Uint8Array): boolean {
+  const end = asked.indexOf(0, 12) + 5;
+  const [count, ours] = [message, asked].map((bytes) => bytes[4] << 8 | bytes[5]);
+  const same = (from: number, to: number, fold: (byte: number) => number) =>
+    asked.subarray(from, to).every((byte, index) => fold(byte) === fold(message[from + index]));
+  return message.length >= end && (message[2] & 0x80) !== 0 && count === ours &&
+    same(0, 2, (byte) => byte) && same(12, end, lowerCase);
+}
+
+/** Of a letter; the lengths of labels are all less than one. */
+function lowerCase(byte: number): number {
+  return byte >= 65 && byte <= 90 ? byte + 32 : byte;
+}
+
 /** @throws ProxyError when it is no answer to this question, or the server could not answer */
 export function answer(message: Uint8Array, name: string, family: 4 | 6): Answer {
   const { type, rcode, questions, answers, authorities } = decoded(message);

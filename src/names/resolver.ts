@@ -52,6 +52,7 @@ class Resolver {
     // This name never leaves the machine (RFC 6761 section 6.3).
     if (isLocalhost(hostname)) return [family === 4 ? "127.0.0.1" : "::1"];
     const name = foldName(hostname);
+    if (!fits(name)) throw failure(`name not found: ${hostname}`);
     const looking = this.#cache.get(`${family} ${name}`, () => this.#ask(name, family));
     const { addresses, unknown } = await unlessAborted(looking, ctx);
     if (unknown) throw failure(`name not found: ${hostname}`);
@@ -73,6 +74,11 @@ class Resolver {
     }
     throw failed;
   }
+}
+
+/** Whether a question can hold the name (RFC 1035 section 2.3.4): longer ones are malformed messages. */
+function fits(name: string): boolean {
+  return name.length <= 253 && name.split(".").every((label) => label.length <= 63);
 }
 
 async function unlessAborted<T>(work: Promise<T>, ctx: Context): Promise<T> {

@@ -11,7 +11,7 @@ import { asProxyError, ProxyError } from "../core/errors.ts";
 import { tlsLayer } from "../protocols/tls.ts";
 import type { NameServerConfig } from "../config/names.ts";
 import { HttpsServer } from "./https.ts";
-import { type Answer, answer, isTruncated, question } from "./message.ts";
+import { type Answer, answer, answers, isTruncated, question } from "./message.ts";
 import { StreamServer } from "./stream.ts";
 
 /** Sends a datagram and waits for the answer that is accepted. */
@@ -78,8 +78,7 @@ async function overUdp(
     ? [server.hostname]
     : await network.resolve(server.hostname, 4, ctx);
   crypto.getRandomValues(message.subarray(0, 2));
-  const accepts = (answer: Uint8Array) =>
-    answer.length > 12 && answer[0] === message[0] && answer[1] === message[1];
+  const accepts = (answer: Uint8Array) => answers(answer, message);
   const found = await exchange({ ...server, hostname }, message, accepts, ctx);
   return isTruncated(found) ? await stream.exchange(message, ctx) : found;
 }

@@ -102,11 +102,18 @@ export async function nameServer(
   datagrams.on("message", (message, { address, port }) => {
     const answer = reply("udp", message);
     if (answer === undefined) return;
-    // Somebody who guesses sends first.
+    // Somebody who guesses sends first: with another id, with the question itself, and of another name.
     const guess = Buffer.from(answer);
     guess[0] ^= 0xff;
-    datagrams.send(guess, port, address);
-    datagrams.send(answer, port, address);
+    const { id, questions: [{ type }] } = packet.decode(message);
+    const other = { name: "other.test", type, class: "IN" } as const;
+    const forged = packet.encode({
+      type: "response",
+      id,
+      questions: [other],
+      answers: [{ ...other, type: "A", data: "192.0.2.66" }],
+    });
+    for (const datagram of [guess, message, forged, answer]) datagrams.send(datagram, port, address);
   });
   await new Promise<void>((resolve) => datagrams.bind(port, "127.0.0.1", () => resolve()));
   let closing: Promise<unknown> | undefined;

@@ -77,10 +77,9 @@ export function parseRequestHead(head: Uint8Array): RequestHead {
  * @throws HeadError
  */
 export function parseResponseHead(head: Uint8Array, { strict = false } = {}): ResponseHead {
-  const text = fromLatin1(head);
-  const [first, ...lines] = strict
-    ? splitLines(text, "\r\n")
-    : splitLines(text.replaceAll("\r\n", "\n"), "\n");
+  const newline = strict ? "\r\n" : "\n";
+  const text = strict ? fromLatin1(head) : fromLatin1(head).replaceAll("\r\n", newline);
+  const [first] = text.split(newline, 1);
   const match = statusLine.exec(first);
   if (match === null) {
     throw new HeadError(`expected an HTTP/1 status line, got ${JSON.stringify(first.slice(0, 60))}`);
@@ -89,7 +88,7 @@ export function parseResponseHead(head: Uint8Array, { strict = false } = {}): Re
     minor: Number(match[1]),
     status: Number(match[2]),
     reason: match[3] ?? "",
-    fields: parseFields(lines),
+    fields: parseFields(splitLines(text, newline).slice(1)),
   };
 }
 

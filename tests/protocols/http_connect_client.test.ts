@@ -134,6 +134,18 @@ for (const [answer, code, says] of refusals) {
   });
 }
 
+test("what is no HTTP is told by its first line, not waited out", () => {
+  for (const greeting of ["SSH-2.0-OpenSSH\r\n", "220 mail.example ESMTP\r\n", "HTTX\n"]) {
+    const { error } = run(connect(target), utf8(greeting));
+    const { code, message } = proxyError(error);
+    assertEquals(code, "protocol");
+    assertEquals(message, `expected an HTTP/1 status line, got ${JSON.stringify(greeting.trimEnd())}`);
+  }
+  for (const beginning of ["H", "HTTP/", "HTTP/1.1 200 OK\r\n", "SSH-2.0"]) {
+    assertEquals(run(connect(target), utf8(beginning)).done, false);
+  }
+});
+
 test("an endless answer is given up at 64 KiB", () => {
   for (const flood of ["x".repeat(70_000), status("200 OK", "A: b\r\n".repeat(12_000))]) {
     const { error } = run(connect(target), utf8(flood));

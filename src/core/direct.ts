@@ -44,7 +44,7 @@ function lookUp(network: Network, hostname: string, family: 4 | 6, ctx: Context)
     "resolve",
     subject,
     () => network.resolve(hostname, family, ctx),
-    (addresses) => ({ addresses }),
+    (addresses) => ({ addresses: [...addresses] }),
   );
 }
 

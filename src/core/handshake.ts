@@ -120,10 +120,12 @@ export async function drive<T>(
     follow?.done();
     return result.value;
   } catch (error) {
-    follow?.failed(error);
     const { stage, what } = waiting !== undefined && "what" in waiting ? waiting : sending;
-    if (scope.aborted) throw interrupted(scope.reason, what, peer, stage);
-    throw asProxyError(error, { code: "closed", side: peer, stage });
+    const failure = scope.aborted
+      ? interrupted(scope.reason, what, peer, stage)
+      : asProxyError(error, { code: "closed", side: peer, stage });
+    follow?.failed(failure);
+    throw failure;
   } finally {
     scope.leave();
   }

@@ -104,8 +104,33 @@ test("a name is resolved in front of everybody, and every address that was tried
     "localhost AAAA",
     "localhost A",
   ]);
+  assertEquals(resolved.flatMap(({ facts }: { facts: { addresses: string[] } }) => facts.addresses), [
+    "::1",
+    "127.0.0.1",
+  ]);
   const connects = steps.filter(({ stage }: { stage: string }) => stage === "connect");
   assertEquals(connects.at(-1).subject, greeter.address);
+});
+
+test("a hop that one of its addresses leads to has done its part", async () => {
+  const { code, text } = await trace(greeter.address, [`http://localhost:${near.at.port}`]);
+  assertEquals(code, 0);
+  assertMatch(text, /^ 1 ● http:\/\/localhost/m);
+});
+
+test("the same hop twice on the way is two hops", async () => {
+  const { text } = await trace(greeter.address, [first(), second(), first()]);
+  assertEquals(text.match(/^ \d ● /gm), [" 1 ● ", " 2 ● ", " 3 ● ", " 4 ● "]);
+});
+
+test("a hop that keeps silent is told of as such", async () => {
+  await using silent = await scripted();
+  const { code, text } = await trace(greeter.address, [`http://${silent.address}?timeout=300ms`]);
+  assertEquals(code, 1);
+  assertMatch(
+    text,
+    /^ 1 ✘ [^]*│ {2}request +[\d.]+ m?s {2}✘\n\n✘ broken at hop 1, [^]*timed out after 300 ms/m,
+  );
 });
 
 test("a target that says nothing by itself is reached all the same", async () => {

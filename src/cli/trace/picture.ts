@@ -22,9 +22,8 @@ export function picture(
   title: string,
 ): string {
   const lines = [...wrap(title, width), ""];
-  for (const [label, its] of places(steps)) {
-    const failed = its.some(({ error }) => error !== undefined);
-    lines.push(heading(its[0].hop, label, failed ? "failed" : "passed"));
+  for (const its of places(steps)) {
+    lines.push(heading(its[0], passed(its, error) ? "passed" : "failed"));
     for (const step of its) lines.push(...row(step, error));
   }
   if (error !== undefined) {
@@ -52,8 +51,8 @@ export function summaryPicture(
   const columns = (words: readonly string[]) => words.map((word) => word.padStart(9)).join("");
   const times = ({ min, median, max }: Spread) => columns([min, median, max].map(duration));
   const lines = [...wrap(title, width), "", dim(" ".repeat(indent) + columns(["min", "median", "max"]))];
-  for (const [label, its] of places(steps)) {
-    lines.push(heading(its[0].hop, label, "passed"));
+  for (const its of places(steps)) {
+    lines.push(heading(its[0], "passed"));
     for (const step of its) {
       lines.push(`   │  ${called(step.stage).padEnd(indent - 6)}${times(step)}`);
     }
@@ -71,17 +70,30 @@ export function progress(steps: readonly RecordedStep[], elapsed: number): strin
 }
 
 /** The steps of each hop together, in the order in which they were taken. */
-function places<T extends Pick<RecordedStep, "hop" | "label">>(steps: readonly T[]): Map<string, T[]> {
+function places<T extends Place>(steps: readonly T[]): T[][] {
   const places = new Map<string, T[]>();
   for (const step of steps.toSorted((a, b) => a.hop - b.hop)) {
-    const its = places.get(step.label);
-    if (its === undefined) places.set(step.label, [step]);
+    const place = `${step.hop} ${step.label}`;
+    const its = places.get(place);
+    if (its === undefined) places.set(place, [step]);
     else its.push(step);
   }
-  return places;
+  return [...places.values()];
 }
 
-function heading(hop: number, label: string, state: "passed" | "failed"): string {
+type Place = Pick<RecordedStep, "hop" | "label">;
+
+/** Whether a hop did what it was there for: of several addresses that are tried, one is enough. */
+function passed(its: readonly RecordedStep[], end?: ProxyError): boolean {
+  const [{ hop, label }] = its;
+  if (end?.hop === hop && end.label === label) return false;
+  const { stage } = its.at(-1)!;
+  return its.some((step) =>
+    step.stage === stage && step.error === undefined && step.durationMs !== undefined
+  );
+}
+
+function heading({ hop, label }: Place, state: "passed" | "failed"): string {
   const mark = state === "passed" ? green("●") : red("✘");
   return `${String(hop).padStart(2)} ${mark} ${bold(clip(label, width - 5))}`;
 }

@@ -236,3 +236,29 @@ test("a configuration that reaches a name or a target directly needs the whole n
     assertEquals(permissions[0], "--allow-net");
   }
 });
+
+test("a route with a target leads there: its names are looked up, and what was asked for is not", async () => {
+  const target = { roundRobin: ["192.0.2.1:80", "app.internal:8080"] };
+  const file = directory.write(
+    "targets.json",
+    JSON.stringify({
+      listeners: ["0.0.0.0:1080?open=true"],
+      routes: [{ to: ["app.example"], target }, {
+        to: ["127.0.0.1"],
+        target: "10.0.0.1:80",
+        via: ["socks5://192.0.2.9"],
+      }],
+    }),
+  );
+  const led = await explained("app.example:80", "-c", file);
+  assertEquals([led.verdict, led.route, led.leadsTo, led.via, led.names, led.access], [
+    "routed",
+    1,
+    "roundRobin(192.0.2.1:80, app.internal:8080)",
+    [],
+    [{ name: "app.internal", by: "here" }],
+    ["clients of 0.0.0.0:1080 may reach it"],
+  ]);
+  const [first] = (await explain("127.0.0.1:80", "-c", file)).split("\n");
+  assertEquals(first, "127.0.0.1:80 is led to 10.0.0.1:80, by socks5://192.0.2.9:1080 (route 2)");
+});

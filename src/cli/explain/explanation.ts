@@ -8,8 +8,15 @@ import { formatEndpoint, isLoopback, literalBytes } from "../../core/address.ts"
 import { background } from "../../core/handshake.ts";
 import type { Network } from "../../core/direct.ts";
 import type { Used } from "../../config/load.ts";
-import { type Config, type ElementConfig, theChain } from "../../config/schema.ts";
+import {
+  type Config,
+  type ElementConfig,
+  type TargetConfig,
+  type TargetGroupConfig,
+  theChain,
+} from "../../config/schema.ts";
 import { makeGuard } from "../../routing/access.ts";
+import { groupName } from "../../routing/group.ts";
 import { makeRouter } from "../../routing/router.ts";
 import type { Asked } from "../../routing/rule.ts";
 import { permissions } from "./permissions.ts";
@@ -22,6 +29,8 @@ export interface Explanation {
   readonly verdict: "routed" | "rejected" | "unrouted";
   /** From 1; absent without routes. */
   readonly route?: number;
+  /** The route's own target, or a group of them, where it has one. */
+  readonly leadsTo?: string;
   readonly via: readonly string[];
   readonly routes: readonly RouteVerdict[];
   /** Absent for what is rejected. */
@@ -72,21 +81,32 @@ export async function explanation(
     : taken.via === "reject"
     ? undefined
     : taken.via.hops;
+  const servers = taken?.target && ("members" in taken.target ? taken.target.members : [taken.target]);
   return {
     target: formatEndpoint(asked.target),
     verdict: rejected ? "rejected" : elements === undefined ? "unrouted" : "routed",
     ...(route !== undefined && { route }),
+    ...(taken?.target && { leadsTo: targetName(taken.target) }),
     via,
     routes: verdicts(config, asked, route, addresses),
     ...(elements && { way: stepsOf(elements) }),
-    names: elements === undefined ? [] : resolutions(elements, asked.target),
+    names: elements === undefined
+      ? []
+      : resolutions(elements, servers?.map(({ address }) => address) ?? [asked.target]),
     ...(addresses && { lookedUp: { name: asked.target.hostname, addresses } }),
     access: [
       ...(unknown === undefined ? [] : [unknown]),
-      ...(elements === undefined ? [] : accessOf(config, asked, elements.length === 0)),
+      ...(elements === undefined
+        ? []
+        : accessOf(config, asked, elements.length === 0 && servers === undefined)),
     ],
     permissions: permissions(config, used),
   };
+}
+
+function targetName(target: TargetConfig | TargetGroupConfig): string {
+  if (!("members" in target)) return formatEndpoint(target.address);
+  return groupName(target.kind, target.members.map(({ address }) => ({ name: formatEndpoint(address) })));
 }
 
 /** What clients of the listeners are kept from, as far as that can be said without a connection. */

@@ -30,11 +30,12 @@ export function page(explanation: Explanation): string {
   ].join("\n");
 }
 
-function headline({ route, via, verdict }: Explanation): string {
+function headline({ route, leadsTo, via, verdict }: Explanation): string {
   const number = route === undefined ? "" : ` (route ${route})`;
   if (verdict === "rejected") return `is rejected${number}`;
   if (verdict === "unrouted") return "is rejected: no route matches";
-  return `${via.length === 0 ? "directly" : `by ${via.join(", ")}`}${number}`;
+  const led = leadsTo === undefined ? "" : `is led to ${leadsTo}, `;
+  return `${led}${via.length === 0 ? "directly" : `by ${via.join(", ")}`}${number}`;
 }
 
 function section(title: string, lines: readonly string[]): string[] {

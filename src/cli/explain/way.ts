@@ -48,8 +48,8 @@ function groupStep({ kind, members }: GroupConfig): Step {
   return { group: kind, members: members.map(({ name, elements }) => ({ name, way: stepsOf(elements) })) };
 }
 
-/** Who looks up the names of a way, and that of the target, in the order of the way. */
-export function resolutions(elements: readonly ElementConfig[], target: Endpoint): Resolution[] {
+/** Who looks up the names of a way, and those of the targets, in the order of the way. */
+export function resolutions(elements: readonly ElementConfig[], targets: readonly Endpoint[]): Resolution[] {
   const found: Resolution[] = [];
   const add = (name: string, by: string) => {
     const known = found.some((one) => one.name === name && one.by === by);
@@ -58,7 +58,9 @@ export function resolutions(elements: readonly ElementConfig[], target: Endpoint
   for (const { before, at } of follow(elements, ["here"])) {
     for (const by of before) add(at.address.hostname, by);
   }
-  for (const by of resolversAfter(elements, ["here"])) add(target.hostname, by);
+  for (const { hostname } of targets) {
+    for (const by of resolversAfter(elements, ["here"])) add(hostname, by);
+  }
   return found;
 }
 

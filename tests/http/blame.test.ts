@@ -7,6 +7,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import http2 from "node:http2";
 import { test } from "node:test";
 import type { ProxyError } from "../../mod.ts";
+import { formatHash, hashPassword } from "../../src/passwords.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 import { nowhere, proxy } from "./proxying.ts";
 import { server, type Talk } from "./talk.ts";
 
@@ -72,6 +74,34 @@ test("a stream that is reset while its target is dialled ends the dial, of a tun
     } finally {
       session.destroy();
     }
+  }
+});
+
+test("a stream that is reset while its password is hashed is not dialled for", async () => {
+  using directory = temporaryDirectory();
+  const file = directory.write("users.txt", `alice:${formatHash(await hashPassword("secret"))}\n`);
+  let dials = 0;
+  const dialer = { dial: () => Promise.reject(new Error(`dial ${++dials}`)) };
+  await using hopline = await proxy({ listeners: [{ address: "127.0.0.1:0", users: { file } }] }, { dialer });
+  const session = http2.connect(`http://${hopline.at.hostname}:${hopline.at.port}`);
+  try {
+    const authorization = `Basic ${btoa("alice:secret")}`;
+    const fields = {
+      ":method": "CONNECT",
+      ":authority": "x.example:80",
+      "proxy-authorization": authorization,
+    };
+    const [lost, kept] = [1, 2].map(() => session.request(fields, { endStream: false }));
+    lost.on("error", () => {});
+    kept.on("error", () => {});
+    // A stream is only reset once it has been opened.
+    setTimeout(() => lost.close(http2.constants.NGHTTP2_CANCEL));
+    const status = await new Promise((resolve) => kept.on("response", (head) => resolve(head[":status"])));
+    assertEquals([status, dials], [502, 1]);
+    const { reason, user } = await hopline.logged("tunnel.closed");
+    assertEquals([reason, user], ["the stream was reset (CANCEL)", "alice"]);
+  } finally {
+    session.destroy();
   }
 });
 

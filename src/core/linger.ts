@@ -5,8 +5,9 @@
  */
 import type { Conn } from "./conn.ts";
 
-const longest = 1000;
-const most = 256 * 1024;
+/** As long as servers of other makes wait for such a peer. */
+const longest = 5000;
+const most = 4 * 1024 * 1024;
 
 /**
  * Ends our side and reads the peer's away, within bounds: closing a socket that holds unread bytes makes the kernel
@@ -16,7 +17,7 @@ export async function linger(conn: Conn): Promise<void> {
   const timer = setTimeout(() => conn.close(), longest);
   try {
     await conn.closeWrite();
-    const sink = new Uint8Array(4096);
+    const sink = new Uint8Array(16 * 1024);
     for (let read = 0; read < most;) {
       const n = await conn.read(sink);
       if (n === null) break;

@@ -139,6 +139,21 @@ for (const client of clients) {
       assertEquals((await wire.rest()).length, 0);
     }
   });
+
+  test(`a refusal waits for a ${protocol} client that sends 2 MB before it listens`, async () => {
+    await using house = await serving({}, { dialer: failing("refused") });
+    using wire = await Wire.to(house.at);
+    wire.socket.pause();
+    wire.send(client.ask(echo));
+    const piece = new Uint8Array(1 << 16);
+    for (let sent = 0; sent < 2 << 20; sent += piece.length) {
+      await new Promise((resolve) => wire.socket.write(piece, resolve));
+      await rest(5);
+    }
+    wire.socket.resume();
+    assertEquals(await client.answer(wire), { socks5: 5, socks4: 91, http: 502 }[protocol]);
+    assertEquals([(await wire.rest()).length, wire.error], [0, undefined]);
+  });
 }
 
 test("commands other than CONNECT are refused: BIND, UDP ASSOCIATE and what is none", async () => {

@@ -85,7 +85,14 @@ function lookUp({ name, otherwise }: Variable, environment: Environment): string
   if (name === "") {
     return { problem: "expected ${NAME} or ${NAME:-default}; a plain ${ is written $${" };
   }
-  const found = environment(name);
+  let found: string | undefined;
+  try {
+    found = environment(name);
+  } catch {
+    return {
+      problem: `the runtime was not given leave to read ${name}; on Deno that is --allow-env=${name}`,
+    };
+  }
   if (otherwise !== undefined) return found || otherwise;
   return found ??
     { problem: `the environment variable ${name} is not set; \${${name}:-…} would give a default` };

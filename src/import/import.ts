@@ -79,8 +79,14 @@ async function finish(file: string, read: (draft: Draft) => void | Promise<void>
     throw new ConfigError([...draft.notes, error.note].map((note) => problem(note, file)));
   }
   const text = write(draft, file);
-  // Variables of the source need not be set where it is imported.
-  const environment = (name: string) => process.env[name] ?? "unset";
+  // Variables of the source need not be set where it is imported, nor be permitted.
+  const environment = (name: string) => {
+    try {
+      return process.env[name] ?? "unset";
+    } catch {
+      return "unset";
+    }
+  };
   try {
     await parseConfig(text, { format: "json", directory: process.cwd(), environment });
   } catch (error) {

@@ -34,7 +34,7 @@ const line = (permissions: readonly string[], args: readonly string[]) => [
   ...args,
 ];
 const only = (permissions: readonly string[], args: readonly string[], input?: string): Promise<Finished> =>
-  run(process.execPath, line(permissions, args), { input });
+  run(process.execPath, line(permissions, args), { input, env: { HTTP_PROXY: "http://hop.example" } });
 
 test("--help, --version and schema need none", async () => {
   for (const args of [["--help"], ["--version"], ["schema"], ["connect", "--help"]]) {
@@ -81,6 +81,34 @@ test("a variable of the environment needs leave to be read, by its name", async 
   const path = directory.write("variable.json", `{ "listeners": ["127.0.0.1:\${HOPLINE_TEST_PORT:-0}"] }`);
   const { code, stderr } = await only(["--allow-read", "--allow-env=HOPLINE_TEST_PORT"], ["check", path]);
   assertEquals([code, stderr], [0, ""]);
+});
+
+test("without that leave, the place and the permission are told", async () => {
+  const path = directory.write("denied.json", `{ "listeners": ["127.0.0.1:\${HOPLINE_TEST_PORT:-0}"] }`);
+  const { code, stderr } = await only(["--allow-read"], ["check", path]);
+  const problem = `${path}:1:17: listeners[0]: the runtime was not given leave to read HOPLINE_TEST_PORT; ` +
+    "on Deno that is --allow-env=HOPLINE_TEST_PORT\n";
+  assertEquals([code, stderr], onDeno ? [2, problem] : [0, ""]);
+});
+
+test("explain and import need to read what they are given, passwd nothing", async () => {
+  const config = directory.write("explain.json", `{ "chains": { "out": ["socks5://hop.example"] } }`);
+  const script = directory.write("gost.sh", "gost -L :1080 -F socks5://$NAME:secret@hop.example\n");
+  const asked: [permissions: string[], args: string[], input?: string][] = [
+    [["--allow-read"], ["explain", "example.com:443", "-c", config]],
+    [[], ["explain", "example.com:443", "-F", "socks5://hop.example"]],
+    [["--allow-read"], ["import", script]],
+    [["--allow-env"], ["import", "--env"]],
+    [[], ["passwd", "alice"], "secret\n"],
+  ];
+  for (const [permissions, args, input] of asked) {
+    const { code, stderr } = await only(permissions, args, input);
+    assertEquals(
+      [code, /NotCapable|run again with/.test(stderr)],
+      [0, false],
+      `${args.join(" ")}: ${stderr}`,
+    );
+  }
 });
 
 test("connect needs the network", async () => {

@@ -6,9 +6,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { bytes } from "../support/traffic.ts";
+import { listen } from "../support/origins.ts";
 import { eventually } from "../support/process.ts";
 import { proxy } from "./proxying.ts";
 import { ok, origin, server } from "./talk.ts";
@@ -24,15 +24,7 @@ async function mirror() {
     if (length !== undefined) response.setHeader("content-length", length);
     request.pipe(response);
   });
-  await new Promise<void>((resolve) => web.listen(0, "127.0.0.1", resolve));
-  const { port } = web.address() as AddressInfo;
-  return {
-    at: `127.0.0.1:${port}`,
-    async [Symbol.asyncDispose]() {
-      web.closeAllConnections();
-      await new Promise((resolve) => web.close(resolve));
-    },
-  };
+  return await listen(web);
 }
 
 for (const [name, headers] of [["a length", { "content-length": size }], ["chunks", {}]] as const) {
@@ -44,7 +36,13 @@ for (const [name, headers] of [["a length", { "content-length": size }], ["chunk
     await new Promise<void>((resolve, reject) => {
       const { hostname: host, port } = hopline.at;
       const outgoing = httpRequest(
-        { host, port, method: "POST", path: `http://${web.at}/`, headers: { ...headers, host: web.at } },
+        {
+          host,
+          port,
+          method: "POST",
+          path: `http://${web.address}/`,
+          headers: { ...headers, host: web.address },
+        },
         (response) => {
           response.on("data", (chunk: Uint8Array) => {
             came.update(chunk);

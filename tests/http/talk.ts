@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import type { Endpoint } from "../../src/core/conn.ts";
 import { concat } from "../support/bytes.ts";
+import { listen } from "../support/origins.ts";
 import { eventually } from "../support/process.ts";
 
 /** One message: its head as text (one character a byte), its fields, its body. */
@@ -207,21 +208,6 @@ export async function server(
     const connection = talks.push(talk) - 1;
     Promise.resolve(script(talk, connection, requests)).catch(() => socket.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    listening.once("error", reject);
-    listening.listen({ host: "127.0.0.1", port: 0 }, resolve);
-  });
-  const { port } = listening.address() as AddressInfo;
-  return {
-    hostname: "127.0.0.1",
-    port,
-    at: `127.0.0.1:${port}`,
-    talks,
-    requests,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => listening.close(resolve));
-      for (const talk of talks) talk.socket.destroy();
-      await closed;
-    },
-  };
+  const served = await listen(listening);
+  return { ...served, at: served.address, talks, requests };
 }

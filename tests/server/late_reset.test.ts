@@ -6,9 +6,9 @@
  */
 import { assertEquals } from "@std/assert";
 import { createServer, type Socket } from "node:net";
-import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { fromUtf8 } from "../support/bytes.ts";
+import { listen } from "../support/origins.ts";
 import { socks5 } from "./clients.ts";
 import { serving } from "./serving.ts";
 import { Wire } from "./wire.ts";
@@ -25,8 +25,7 @@ test("a target that resets behind its FIN closes the tunnel, and does not fail i
       });
     });
   });
-  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
-  const target = { hostname: "127.0.0.1", port: (server.address() as AddressInfo).port };
+  await using target = await listen(server);
   await using house = await serving();
   using wire = await Wire.to(house.at);
   wire.send(socks5.ask(target), "hello");
@@ -39,5 +38,4 @@ test("a target that resets behind its FIN closes the tunnel, and does not fail i
   const { fields } = await house.logged("tunnel.closed");
   assertEquals([fields.bytesDown, fields.error], [3, undefined]);
   assertEquals(house.events.filter(({ event }) => event === "tunnel.failed"), []);
-  server.close();
 });

@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import type { Endpoint } from "../../src/core/conn.ts";
 import { concat, fromUtf8 } from "../support/bytes.ts";
+import { listen, type Origin } from "../support/origins.ts";
 import { eventually } from "../support/process.ts";
 
 /** How a connection ended: in good order (FIN), or by a reset. */
@@ -119,8 +120,7 @@ function opened(socket: Socket, event: "connect" | "secureConnect"): Promise<voi
 }
 
 /** A server whose behaviour is a script: a hop that lies, a target that stays silent. */
-export interface Scripted extends AsyncDisposable, Endpoint {
-  readonly address: string;
+export interface Scripted extends Origin {
   /** Every connection that came, in order. */
   readonly accepted: readonly Wire[];
 }
@@ -136,20 +136,5 @@ export async function scripted(
     accepted.push(wire);
     Promise.resolve(script(wire)).catch(() => socket.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host: hostname, port: 0 }, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    hostname,
-    port,
-    address: hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`,
-    accepted,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const wire of accepted) wire.socket.destroy();
-      await closed;
-    },
-  };
+  return { ...await listen(server, hostname), accepted };
 }

@@ -8,9 +8,10 @@ import { Buffer } from "node:buffer";
 import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type { Certificate } from "./certificates.ts";
+import { listen } from "./origins.ts";
 
 /** What the server says of a name and type, as in `{ "example.test A": { data: ["192.0.2.1"], ttl: 60 } }`. */
 export type Zone = Record<string, {
@@ -91,13 +92,9 @@ export async function nameServer(
       });
     })
     : createServer(stream);
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket) => {
-    connections++;
-    sockets.add(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  server.on("connection", () => connections++);
+  const streams = await listen(server);
+  const { port } = streams;
   const datagrams = createSocket("udp4");
   datagrams.on("message", (message, { address, port }) => {
     const answer = reply("udp", message);
@@ -115,16 +112,15 @@ export async function nameServer(
     });
     for (const datagram of [guess, message, forged, answer]) datagrams.send(datagram, port, address);
   });
-  await new Promise<void>((resolve) => datagrams.bind(port, "127.0.0.1", () => resolve()));
-  let closing: Promise<unknown> | undefined;
-  const close = () => {
-    const closed = [
-      new Promise<void>((resolve) => datagrams.close(() => resolve())),
-      new Promise((resolve) => server.close(resolve)),
-    ];
-    for (const socket of sockets) socket.destroy();
-    return Promise.all(closed);
+  await new Promise<void>((resolve, reject) => {
+    datagrams.once("error", reject);
+    datagrams.bind(port, "127.0.0.1", () => resolve());
+  });
+  const close = async () => {
+    await new Promise<void>((resolve) => datagrams.close(() => resolve()));
+    await streams[Symbol.asyncDispose]();
   };
+  let closing: Promise<void> | undefined;
   return {
     port,
     asked,

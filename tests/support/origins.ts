@@ -100,7 +100,7 @@ export function echoOrigin(hostname = "127.0.0.1"): Promise<Origin> {
 }
 
 /** Starts a server on a free port; what is still open when it goes is cut. */
-export async function listen(server: Server, hostname: string): Promise<Origin> {
+export async function listen(server: Server, hostname = "127.0.0.1"): Promise<Origin> {
   const open = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     open.add(socket);

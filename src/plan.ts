@@ -9,6 +9,7 @@ import { BufferedConn, type Endpoint } from "./core/conn.ts";
 import type { Dialer } from "./core/dialer.ts";
 import { ProxyError } from "./core/errors.ts";
 import { forwardRequest, type Handler, type Target } from "./core/serve.ts";
+import { Bandwidths } from "./bandwidths.ts";
 import { Certificates } from "./certificates.ts";
 import type { Config, ListenerConfig, TargetConfig, TargetGroupConfig } from "./config/schema.ts";
 import { makeGate } from "./gate.ts";
@@ -26,12 +27,22 @@ import type { Candidate, Service } from "./session.ts";
 
 /** What a server does, made whole before any of it takes effect. */
 export interface Plan {
-  readonly listeners: readonly { readonly address: Endpoint; readonly service: Service }[];
+  readonly listeners: readonly PlannedListener[];
   readonly limits: Config["limits"];
   readonly drain: number;
   readonly log: Config["log"];
   /** What it knows of the members of its groups. */
   readonly healths: Healths;
+  /** What bandwidth it has given to whom. */
+  readonly bandwidths: Bandwidths;
+}
+
+/** A listener of a plan. */
+export interface PlannedListener {
+  /** Tells it from the others, in one plan as in the next. */
+  readonly key: string;
+  readonly address: Endpoint;
+  readonly service: Service;
 }
 
 /**
@@ -49,25 +60,34 @@ export function makePlan(
   const healths = new Healths();
   const network = namedNetwork(config, runtime, retired);
   const means = { network, timeouts: config.timeouts, retired, log, healths, earlier: earlier?.healths };
+  const bandwidths = new Bandwidths(config.limits.bandwidthPerUser, earlier?.bandwidths);
   const router = makeRouter(config, means, dialer);
   const toTarget = (target: TargetConfig | TargetGroupConfig) => makeTarget(target, means);
   return {
     healths,
-    listeners: config.listeners.map((listener, index) => ({
-      address: listener.address,
-      service: makeService(
+    bandwidths,
+    listeners: config.listeners.map((listener, index) => {
+      const { address, bandwidth } = listener;
+      const key = listenerKey(address, index);
+      const service = makeService(
         listener,
         (asked, ctx) => router({ ...asked, listener: index, protocol: calledInRoutes(asked.protocol) }, ctx),
         toTarget,
         config,
         log,
         retired,
-      ),
-    })),
+      );
+      return { key, address, service: { ...service, bandwidths: bandwidths.of(key, bandwidth) } };
+    }),
     limits: config.limits,
     drain: config.timeouts.drain,
     log: config.log,
   };
+}
+
+/** What tells listeners apart; those that take any port, by their places. */
+export function listenerKey(address: Endpoint, index: number): string {
+  return address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
 }
 
 function makeService(

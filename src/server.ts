@@ -120,7 +120,7 @@ export class Server implements AsyncDisposable {
     const retiring = new AbortController();
     const { log } = this.#house;
     const plan = makePlan(config, this.#runtime, log, retiring.signal, this.#options.dialer, this.#plan);
-    const planned = new Map(plan.listeners.map((one, index) => [listenerKey(one.address, index), one]));
+    const planned = new Map(plan.listeners.map((one) => [one.key, one]));
     const open = new Map<string, Open>();
     const added: Open[] = [];
     const leaving = [...this.#open].filter(([key]) => !planned.has(key)).map(([, entry]) => entry);
@@ -241,11 +241,6 @@ export function cannotListen(address: Endpoint, cause: unknown): ListenError {
   return new ListenError(`can't listen on ${formatEndpoint(address)}: ${(cause as Error).message}`, {
     cause,
   });
-}
-
-/** What tells listeners apart; those that take any port, by their places. */
-export function listenerKey(address: Endpoint, index: number): string {
-  return address.port === 0 ? `${formatEndpoint(address)} ${index}` : formatEndpoint(address);
 }
 
 function isInUse(error: unknown): boolean {

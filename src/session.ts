@@ -16,6 +16,7 @@ import { drive } from "./core/handshake.ts";
 import { linger } from "./core/linger.ts";
 import type { Join } from "./core/relay.ts";
 import { Scope } from "./core/scope.ts";
+import type { Bandwidth } from "./core/throttle.ts";
 import {
   type Destination,
   forwardRequest,
@@ -55,6 +56,8 @@ export interface Service {
   readonly trusts?: (peer: Endpoint) => boolean;
   /** What its clients are kept from. */
   readonly guard?: Guard;
+  /** The bandwidths that a user's tunnels are within; absent where nothing is limited. */
+  readonly bandwidths?: (user?: string) => readonly Bandwidth[];
   /** Finds the way of a request. */
   readonly route: Router;
   /** Aborts when the server stops, or takes up another configuration: what comes then is for a new connection. */

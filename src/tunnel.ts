@@ -17,6 +17,7 @@ import { asProxyError, printable, ProxyError } from "./core/errors.ts";
 import { relay, type RelayResult } from "./core/relay.ts";
 import { Scope } from "./core/scope.ts";
 import type { Destination, Line, Way } from "./core/serve.ts";
+import { ThrottledConn } from "./core/throttle.ts";
 import { Trail } from "./core/trail.ts";
 import type { Fields } from "./log.ts";
 import type { Routed } from "./routing/router.ts";
@@ -110,7 +111,8 @@ export class Tunnel implements Way {
 
   relay(client: Conn): Promise<void> {
     const { join, stopping: within } = this.house;
-    return relay(client, this.conn, this.service.timeouts, { join, within })
+    const { conn, meter } = this.line;
+    return relay(client, conn, this.service.timeouts, { join, within, meter })
       .then((result) => this.close(result));
   }
 
@@ -145,7 +147,7 @@ export class Tunnel implements Way {
   }
 
   async #reach({ dialer, way, target: led }: Routed, ctx: Context): Promise<Line> {
-    const { target, request } = this.destination;
+    const { target, user, request } = this.destination;
     // A route with a target knows itself how that is spoken to.
     const { layer, among }: Partial<Destination> = led === undefined ? this.destination : {};
     // Only what goes to port 80 is sure to be HTTP for everybody on the way.
@@ -154,11 +156,15 @@ export class Tunnel implements Way {
     try {
       // Our own connection may have been accepted before its dial returned.
       this.#refuseLoop();
+      const inner = layer === undefined ? conn : await layer(conn, target, ctx);
+      const bandwidths = this.service.bandwidths?.(user) ?? [];
+      const throttled = bandwidths.length > 0 ? new ThrottledConn(inner, bandwidths) : undefined;
       return {
-        conn: BufferedConn.of(layer === undefined ? conn : await layer(conn, target, ctx)),
+        conn: BufferedConn.of(throttled ?? inner),
         proxy: proxy?.tunnel ? undefined : proxy,
         way,
         trail: this.#trail,
+        meter: throttled?.meter,
       };
     } catch (error) {
       conn.abort();

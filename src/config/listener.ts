@@ -16,7 +16,7 @@ import { parseListenAddress, parseListenerUrl } from "./url.ts";
 import { listenerOptions } from "./url_options.ts";
 import { urlSchema } from "./url_schema.ts";
 import { usersSchema } from "./users.ts";
-import { parsed, report, type Reports } from "./values.ts";
+import { parsed, report, type Reports, size } from "./values.ts";
 
 /** A listener: `socks5,http://127.0.0.1:1080`, or the same as an object. */
 export function listenerSchema(read: ReadText) {
@@ -48,6 +48,8 @@ function listenerObject(read: ReadText) {
       .describe("Tell web servers the client's address, in a Forwarded field of plain HTTP requests."),
     reverse: z.boolean().optional()
       .describe("Be a web server to the clients: a reverse proxy for the sites that routes name."),
+    bandwidth: size(1).optional()
+      .describe("Bytes a second, up and down each, of all tunnels of this listener; at least 1KiB."),
     target: targetSchema(read).optional().describe("Where every connection goes (a port forward)."),
     proxyProtocol: z.strictObject({
       trusted: z.array(parsed(parseCidr)).min(1)

@@ -171,6 +171,8 @@ function limits() {
     tunnelsPerClient: count().default(1_000).describe("Tunnels at a time from one client address."),
     tunnelsPerUser: count().optional()
       .describe("Tunnels at a time of one user that has logged in. Default: as many as there are."),
+    bandwidthPerUser: size(1).optional()
+      .describe("Bytes a second, up and down each, of all tunnels of one user; at least 1KiB."),
     headerBytes: size(1).prefault("64KiB").describe("Bytes that a handshake may take; at least 1KiB."),
   });
 }

@@ -42,6 +42,7 @@ export const listenerOptions: Options = {
   open: { path: ["open"], read: flag },
   forwarded: { path: ["forwarded"], read: flag },
   reverse: { path: ["reverse"], read: flag },
+  bandwidth: { path: ["bandwidth"], read: text },
   "proxy-protocol": { path: ["proxyProtocol", "trusted"], read: (value) => value.split(",") },
   port: { path: ["sni", "port"], read: numberOr },
 };

@@ -40,14 +40,17 @@ export class Flow {
   bytes = { up: 0, down: 0 };
   done = { up: false, down: false };
   last = performance.now();
-  /** Bring up to date what somebody else counts, who carries a direction. */
-  meters?: Set<() => void>;
+  /** Bring up to date what somebody else knows, who carries a direction or holds it up. */
+  meters?: Set<Meter>;
 
   add(direction: Direction, n: number): void {
     this.bytes[direction] += n;
     this.last = performance.now();
   }
 }
+
+/** Brings a flow up to date. */
+export type Meter = (flow: Flow) => void;
 
 /** From the client to the target, or back. */
 export type Direction = "up" | "down";
@@ -90,14 +93,18 @@ export class BulkMeter {
 /** A runtime's own way to join two of its sockets; `null` when they are not its own. */
 export type Join = (client: Conn, upstream: Conn, flow: Flow) => Promise<RelayFailure | undefined> | null;
 
-/** Relays until both directions have ended, one breaks, the tunnel was silent too long, or `within` aborts. */
+/**
+ * Relays until both directions have ended, one breaks, the tunnel was silent too long, or `within` aborts. `meter` knows
+ * of a connection that a limit holds up.
+ */
 export async function relay(
   client: Conn,
   upstream: Conn,
   limits: RelayLimits,
-  { join, within }: { join?: Join; within?: Context } = {},
+  { join, within, meter }: { join?: Join; within?: Context; meter?: Meter } = {},
 ): Promise<RelayResult> {
   const flow = new Flow();
+  if (meter !== undefined) flow.meters = new Set([meter]);
   let stopped: RelayFailure | undefined;
   const stop = (error: unknown) => {
     stopped ??= { side: "local", error };
@@ -131,7 +138,7 @@ class IdleWatch {
 
   wake(): void {
     const { flow, limits } = this;
-    flow.meters?.forEach((meter) => meter());
+    flow.meters?.forEach((meter) => meter(flow));
     const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
     const rest = limit - (performance.now() - flow.last);
     if (rest <= 0) return this.tooLong(new Error(`idle for ${limit / 1000} s`));
@@ -180,6 +187,9 @@ export async function copyBoth(
   return failure;
 }
 
+/** What is held up keeps its buffer long, and has no use for a large one. */
+const heldBuffer = 16 * 1024;
+
 /** Copies one direction and passes its end on. */
 async function copy(
   source: Conn,
@@ -189,7 +199,7 @@ async function copy(
   broke: (end: "source" | "sink", error: unknown) => void,
   carrier?: Carrier,
 ): Promise<void> {
-  const buffer = new RelayBuffer();
+  const buffer = new RelayBuffer(flow.meters && heldBuffer);
   const bulk = carrier && new BulkMeter(carrier.threshold);
   let end: "source" | "sink" = "source";
   try {

@@ -19,6 +19,11 @@ export class RelayBuffer {
   /** Where the next read goes. */
   bytes: Uint8Array = this.#own;
 
+  constructor(
+    /** What it grows to. */
+    readonly grown = large,
+  ) {}
+
   /** What a read has brought. */
   filled(n: number): Uint8Array {
     return n === this.bytes.length ? this.bytes : this.bytes.subarray(0, n);
@@ -27,13 +32,17 @@ export class RelayBuffer {
   /** Chooses for the next read, by how much this one has brought and once that is used up. */
   adapt(n: number): void {
     if (n < this.bytes.length) this.release();
-    else if (this.bytes === this.#own) this.bytes = shelf.pop() ?? new Uint8Array(large);
+    else if (this.bytes === this.#own) this.bytes = this.#borrow();
   }
 
   /** Gives back what is borrowed. */
   release(): void {
     if (this.bytes === this.#own) return;
-    if (shelf.length < most) shelf.push(this.bytes);
+    if (this.grown === large && shelf.length < most) shelf.push(this.bytes);
     this.bytes = this.#own;
+  }
+
+  #borrow(): Uint8Array {
+    return (this.grown === large ? shelf.pop() : undefined) ?? new Uint8Array(this.grown);
   }
 }

@@ -7,7 +7,7 @@ import type { BufferedConn, Client, Conn, Context, Endpoint } from "./conn.ts";
 import type { Dialer, Forwarding, Layer } from "./dialer.ts";
 import { ProxyError, type Stage } from "./errors.ts";
 import { drive, type Handshake, interrupted } from "./handshake.ts";
-import type { RelayLimits, RelayResult } from "./relay.ts";
+import type { Meter, RelayLimits, RelayResult } from "./relay.ts";
 import { Scope } from "./scope.ts";
 import type { Trail } from "./trail.ts";
 
@@ -96,6 +96,8 @@ export interface Line {
   readonly proxy?: Forwarding;
   /** Where groups chose the way: which hops it takes. */
   readonly trail?: Trail;
+  /** Present when a limit may hold it up: tells a flow that it is not idle then. */
+  readonly meter?: Meter;
 }
 
 /** An open way to a target; it is counted, and logged when it is closed. */

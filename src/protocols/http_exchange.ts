@@ -97,6 +97,7 @@ export class Exchange implements Watcher {
     const limits = { idle, halfClosed: Math.min(halfClosed, endedClient) };
     if (!await this.#open()) return;
     this.#flow.add("down", 0);
+    if (this.#way.line.meter) this.#flow.meters = new Set([(flow) => this.#way.line.meter?.(flow)]);
     const watch = watchIdle(this.#flow, limits, (error) => this.#stop(this.#tooLong(error)));
     let upgraded: Conn | undefined;
     try {

@@ -4,27 +4,17 @@
  *
  * @module
  */
+import { type Clock as Time, systemClock as systemTime } from "../core/clock.ts";
 import type { Load } from "../core/trail.ts";
 
 /** Time and chance, which tests make up. */
-export interface Clock {
-  /** Milliseconds since some moment. */
-  now(): number;
+export interface Clock extends Time {
   /** From 0 to 1. */
   random(): number;
-  /** Runs something later; the function that comes back prevents it. */
-  after(ms: number, run: () => void): () => void;
 }
 
 /** The real ones. */
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  random: () => Math.random(),
-  after(ms, run) {
-    const timer = setTimeout(run, ms);
-    return () => clearTimeout(timer);
-  },
-};
+export const systemClock: Clock = { ...systemTime, random: () => Math.random() };
 
 /** How long a member is left alone after its first failure, and at most, in milliseconds. */
 export const backOff = { first: 1000, most: 60_000 };

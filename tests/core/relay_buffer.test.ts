@@ -42,6 +42,16 @@ test("what one direction borrows no other has at the same time", () => {
   assertNotStrictEquals(fourth.bytes, other.bytes);
 });
 
+test("what is never to hold much grows to no more than it may", () => {
+  const [one, other] = [new RelayBuffer(16 * KiB), new RelayBuffer()];
+  for (const buffer of [one, other]) buffer.adapt(KiB);
+  assertEquals([one.bytes.length, other.bytes.length], [16 * KiB, 256 * KiB]);
+  one.release();
+  const next = new RelayBuffer();
+  next.adapt(KiB);
+  assertEquals(next.bytes.length, 256 * KiB);
+});
+
 test("what was read is seen without the rest of the buffer", () => {
   const buffer = new RelayBuffer();
   buffer.bytes.set([1, 2, 3]);

@@ -7,7 +7,8 @@
 import type { Endpoint, Listener } from "../../core/conn.ts";
 import type { Config } from "../../config/schema.ts";
 import { currentRuntime } from "../../runtime/runtime.ts";
-import { cannotListen, listenerKey } from "../../server.ts";
+import { listenerKey } from "../../plan.ts";
+import { cannotListen } from "../../server.ts";
 
 /** A configuration whose listeners all have a port, and the bound addresses of those that are new. */
 export interface Found {

@@ -158,8 +158,9 @@ export function checkTarget({ hostname, port }: Endpoint): Endpoint {
   }
 }
 
-/** What was wrong, short enough for a message. */
-function quote(text: string): string {
+/** What was wrong, short enough for a message, without what may be a password. */
+function quote(whole: string): string {
+  const text = whole.replace(/^.*@/s, "…@");
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }
 

@@ -173,7 +173,9 @@ function parseFields(lines: readonly string[]): Field[] {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(colon, 0));
     if (!fieldName.test(name) || forbidden.test(line)) {
-      throw new HeadError(`${JSON.stringify(line.slice(0, 60))} is not a header field`);
+      // What follows the name may be a password.
+      const [beginning] = /^[^\s:]{0,60}/.exec(line)!;
+      throw new HeadError(`${JSON.stringify(`${beginning}…`)} is not a header field`);
     }
     return [name.toLowerCase(), trimmed(line.slice(colon + 1))];
   });
@@ -198,5 +200,6 @@ function isBlank(character: string): boolean {
 function requestLineError(line: string): HeadError {
   if (/^PRI \* HTTP\/2\.0$/.test(line)) return new HeadError("HTTP/2 is not spoken here", 505);
   if (/ HTTP\/[02-9]/.test(line)) return new HeadError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505);
-  return new HeadError(`${JSON.stringify(line.slice(0, 60))} is not a request line`);
+  const shown = line.replace(/\S*@/g, "…@").slice(0, 60);
+  return new HeadError(`${JSON.stringify(shown)} is not a request line`);
 }

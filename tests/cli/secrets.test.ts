@@ -73,6 +73,22 @@ async function drive(proxy: Program, addresses: readonly string[]): Promise<void
   using odd = await Wire.to(endpoint(addresses[0]));
   odd.send(`\x00${mark}\x1b[2J`);
   await odd.ending();
+  const basic = btoa(`alice:${mark}`);
+  for (
+    const malformed of [
+      `CONNECT a.test:1 HTTP/1.1\r\nProxy-Authorization : Basic ${basic}`,
+      `CONNECT a.test:1 HTTP/1.1\r\nProxy-Authorization: Basic ${basic}\x01`,
+      `CONNECT a.test:1 HTTP/1.1\r\nProxy-Authorization:\r\n Basic ${basic}`,
+      `CONNECT alice:${mark}@a.test:1 HTTP/1.1`,
+      `GET http://alice:${mark}@a test/ HTTP/1.1`,
+      `GET http://alice:${mark}@a%test/ HTTP/1.1`,
+    ]
+  ) {
+    using wire = await Wire.to(endpoint(addresses[0]));
+    wire.send(`${malformed}\r\n\r\n`);
+    await wire.ending();
+    assertHarmless(new TextDecoder().decode(wire.received).replaceAll("\r\n", "\n"));
+  }
   proxy.signal("SIGHUP");
   await proxy.said(/config\.(reloaded|refused)/);
 }

@@ -113,7 +113,7 @@ const refusals: Refusal[] = [
   ["SSH-2.0-OpenSSH_9.2\r\n\r\n", "protocol", 'expected an HTTP/1 status line, got "SSH-2.0-OpenSSH_9.2"'],
   ["\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "protocol", 'expected an HTTP/1 status line, got ""'],
   ["HTTP/2 200 OK\r\n\r\n", "protocol", "expected an HTTP/1 status line"],
-  [status("200 OK", "A : b\r\n"), "protocol", '"A : b" is not a header field'],
+  [status("200 OK", "A : b\r\n"), "protocol", '"A…" is not a header field'],
   [status("200 OK", "A: b\r\n c\r\n"), "protocol", "is not a header field"],
   ["HTTP/1.1 100 Continue\r\n\r\n".repeat(16), "protocol", "too many 1xx responses"],
 ];

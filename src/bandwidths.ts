@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Config } from "./config/schema.ts";
 import { Bandwidth } from "./core/throttle.ts";
 
 type ByName = Map<string, Bandwidth>;
@@ -42,4 +43,15 @@ export class Bandwidths {
     if (bandwidth === undefined) this.#users.set(name, bandwidth = new Bandwidth(rate));
     return bandwidth;
   }
+}
+
+/** The configuration of one of `parts` servers that serve it together: all of them never move more than it says. */
+export function withPartOfBandwidths(config: Config, parts: number): Config {
+  const part = (rate: number | undefined) => rate && Math.max(1, Math.floor(rate / parts));
+  const { limits, listeners } = config;
+  return {
+    ...config,
+    limits: { ...limits, bandwidthPerUser: part(limits.bandwidthPerUser) },
+    listeners: listeners.map((listener) => ({ ...listener, bandwidth: part(listener.bandwidth) })),
+  };
 }

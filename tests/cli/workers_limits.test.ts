@@ -5,11 +5,13 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import process from "node:process";
 import { after, before, test } from "node:test";
 import { configured } from "../support/hopline.ts";
-import { echoOrigin, type Origin } from "../support/origins.ts";
+import { echoOrigin, listen, type Origin } from "../support/origins.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { httpAnswer, socks5 } from "../server/clients.ts";
 import { Wire } from "../server/wire.ts";
@@ -145,4 +147,37 @@ test("other limits are taken up by all together", async () => {
   await proxy.logged("tunnel.closed", 17);
   const workers = new Set(proxy.lines().filter(({ event }) => event === "tunnel.closed").map(workerOf));
   assert(workers.size === 2);
+});
+
+test("a listener's bandwidth is parted among the workers", async () => {
+  const rate = 512 * 1024;
+  const block = Buffer.alloc(64 * 1024);
+  await using source = await listen(
+    createServer((socket) => {
+      const more = () => {
+        while (!socket.destroyed && socket.write(block));
+      };
+      socket.on("error", () => {}).on("drain", more);
+      more();
+    }),
+    "127.0.0.1",
+  );
+  await using proxy = crew(
+    2,
+    configured(directory, { listeners: [{ address: "127.0.0.1:0", bandwidth: rate }] }),
+  );
+  const address = await proxy.address();
+  using wires = new DisposableStack();
+  const begun = performance.now();
+  let bytes = 0;
+  for (let n = 0; n < 8; n++) {
+    const { socket } = wires.use(await tunnel(address, source));
+    socket.on("data", (chunk: Uint8Array) => bytes += chunk.length);
+  }
+  const ready = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const now = performance.now();
+  assert(bytes <= 1.05 * rate * (now - begun) / 1000, `${bytes} bytes`);
+  // Should the system have given all of them to one worker, that has its half.
+  assert(bytes >= 0.95 * rate / 2 * (now - ready) / 1000, `${bytes} bytes`);
 });

@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { withPartOfBandwidths } from "../../bandwidths.ts";
 import { currentRuntime, type Runtime } from "../../runtime/runtime.ts";
 import { Server } from "../../server.ts";
 import { UsageError } from "../arguments.ts";
@@ -18,6 +19,7 @@ export async function work(): Promise<number> {
   let serving: Promise<Server> | undefined;
   let places: SharedPlaces;
   let outgoing: CrewOutgoing;
+  let workers = 1;
   const drained = Promise.withResolvers<void>();
   let draining = false;
   const drain = () => {
@@ -29,7 +31,9 @@ export async function work(): Promise<number> {
 
   const calls: WorkerCalls = {
     start(orders) {
-      const { config, splice, workers, contested } = orders;
+      const { splice, contested } = orders;
+      workers = orders.workers;
+      const config = withPartOfBandwidths(orders.config, workers);
       places = new SharedPlaces(workers, contested, (key) => supervisor.call("more", key));
       let server: Server | undefined;
       outgoing = new CrewOutgoing(supervisor, () => server?.addresses ?? []);
@@ -39,7 +43,7 @@ export async function work(): Promise<number> {
       });
       return serving.then(() => {});
     },
-    replace: async (config) => await (await serving!).replace(config),
+    replace: async (config) => await (await serving!).replace(withPartOfBandwidths(config, workers)),
     drain,
     recall: (key) => places.recall(key),
     allow: (key, share) => places.allow(key, share),

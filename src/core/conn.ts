@@ -68,6 +68,8 @@ export interface Conn {
   readonly remoteAddr: Endpoint | null;
   /** Reads at least one byte into `p`; resolves to how many, or to `null` at the end, never to 0. */
   read(p: Uint8Array): Promise<number | null>;
+  /** The same, in an array of its own: present where bytes come in one anyway. */
+  readChunk?(): Promise<Uint8Array | null>;
   /** Writes all of `p`, or rejects. `p` may be reused once the promise has settled. */
   write(p: Uint8Array): Promise<void>;
   /** Ends our direction (FIN); reading goes on. */
@@ -94,7 +96,7 @@ const nothing = new Uint8Array(0);
  * peer sent early is ever lost. Consumed bytes are never overwritten, so views of them stay valid.
  */
 export class BufferedConn implements Conn {
-  #buffer = nothing;
+  #buffer: Uint8Array = nothing;
   #start = 0;
   #end = 0;
   #eof = false;
@@ -135,21 +137,51 @@ export class BufferedConn implements Conn {
   }
 
   async #fill(room: number): Promise<boolean> {
-    if (this.#end === this.#buffer.length) {
-      const grown = new Uint8Array(Math.max(room, 2 * this.available));
-      grown.set(this.buffered);
-      this.#end -= this.#start;
-      this.#start = 0;
-      this.#buffer = grown;
-    }
     try {
-      const n = await this.inner.read(this.#view(this.#end, this.#buffer.length - this.#end));
-      if (n === null) this.#eof = true;
-      else this.#end += n;
-      return n !== null;
+      const more = this.inner.readChunk === undefined
+        ? await this.#readInto(room)
+        : await this.#readChunk(this.inner.readChunk());
+      if (!more) this.#eof = true;
+      return more;
     } finally {
       this.#filling = null;
     }
+  }
+
+  async #readInto(room: number): Promise<boolean> {
+    if (this.#end === this.#buffer.length) this.#grow(Math.max(room, 2 * this.available));
+    const n = await this.inner.read(this.#view(this.#end, this.#buffer.length - this.#end));
+    this.#end += n ?? 0;
+    return n !== null;
+  }
+
+  async #readChunk(coming: Promise<Uint8Array | null>): Promise<boolean> {
+    if (this.available === 0) this.#hold(nothing);
+    const chunk = await coming;
+    if (chunk === null) return false;
+    if (this.available === 0) {
+      this.#hold(chunk);
+      return true;
+    }
+    const least = this.available + chunk.length;
+    if (this.#end + chunk.length > this.#buffer.length) this.#grow(Math.max(least, 2 * this.available));
+    this.#buffer.set(chunk, this.#end);
+    this.#end += chunk.length;
+    return true;
+  }
+
+  #hold(buffer: Uint8Array): void {
+    this.#buffer = buffer;
+    this.#start = 0;
+    this.#end = buffer.length;
+  }
+
+  #grow(size: number): void {
+    const grown = new Uint8Array(size);
+    grown.set(this.buffered);
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#buffer = grown;
   }
 
   /** Takes `n` bytes off the front of {@linkcode buffered}. */
@@ -160,15 +192,15 @@ export class BufferedConn implements Conn {
   }
 
   /** A part of the buffer; `subarray` costs several times as much. */
-  #view(from: number, length: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#buffer.buffer, from, length);
+  #view(from: number, length: number): Uint8Array {
+    const { buffer, byteOffset } = this.#buffer;
+    return length === this.#buffer.length ? this.#buffer : new Uint8Array(buffer, byteOffset + from, length);
   }
 
   /** The connection below, once nothing is buffered: the relay is faster without this layer. */
   unwrap(): Conn {
     if (this.available > 0 || this.#eof || this.#filling !== null) return this;
-    this.#buffer = nothing;
-    this.#start = this.#end = 0;
+    this.#hold(nothing);
     return this.inner;
   }
 

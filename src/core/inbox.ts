@@ -11,8 +11,9 @@ export interface Valve {
 }
 
 interface Waiting {
-  readonly p: Uint8Array;
-  resolve(n: number | null): void;
+  /** Where to put what comes; `null` for whoever takes whole chunks. */
+  readonly p: Uint8Array | null;
+  resolve(result: number | Uint8Array | null): void;
   reject(error: unknown): void;
 }
 
@@ -61,6 +62,7 @@ export class Inbox {
     if (this.#waiting !== null && chunk.length > 0) {
       const { p, resolve } = this.#waiting;
       this.#waiting = null;
+      if (p === null) return resolve(borrowed ? chunk.slice() : chunk);
       const n = Math.min(p.length, chunk.length);
       p.set(n === chunk.length ? chunk : chunk.subarray(0, n));
       resolve(n);
@@ -92,10 +94,24 @@ export class Inbox {
   read(p: Uint8Array): Promise<number | null> {
     const chunk = this.#chunks[0];
     if (chunk !== undefined) return Promise.resolve(this.#take(chunk, p));
+    return this.#wait<number>(p);
+  }
+
+  /** Reads a whole chunk, as it came. */
+  readChunk(): Promise<Uint8Array | null> {
+    if (this.#chunks.length === 0) return this.#wait<Uint8Array>(null);
+    const chunk = this.takeStored();
+    if (this.#size === 0) this.open();
+    return Promise.resolve(chunk);
+  }
+
+  #wait<T extends number | Uint8Array>(p: Uint8Array | null): Promise<T | null> {
     if (this.#ended) return Promise.resolve(null);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     this.open();
-    return new Promise((resolve, reject) => this.#waiting = { p, resolve, reject });
+    return new Promise((resolve, reject) =>
+      this.#waiting = { p, resolve: resolve as Waiting["resolve"], reject }
+    );
   }
 
   #take(chunk: Uint8Array, p: Uint8Array): number {

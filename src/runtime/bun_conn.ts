@@ -1,5 +1,5 @@
 /**
- * A connection over a socket of Bun's: callbacks deliver into one shared buffer, so an idle connection holds none.
+ * A connection over a socket of Bun's: callbacks deliver what comes, so an idle connection holds no buffer.
  *
  * Once our side has been shut down, the peer's FIN arrives as `close` without an error rather than as `end`.
  *
@@ -46,6 +46,10 @@ export class BunConn implements Conn, Events {
 
   read(p: Uint8Array): Promise<number | null> {
     return this.inbox.read(p);
+  }
+
+  readChunk(): Promise<Uint8Array | null> {
+    return this.inbox.readChunk();
   }
 
   write(p: Uint8Array): Promise<void> {
@@ -96,7 +100,7 @@ export class BunConn implements Conn, Events {
   }
 
   data(chunk: Uint8Array): void {
-    this.inbox.deliver(chunk);
+    this.inbox.deliver(chunk, false);
   }
 
   drain(): void {
@@ -131,6 +135,8 @@ const written = Promise.resolve();
 
 /** The callbacks that all sockets share; `socket.data` is set when the socket opens. */
 export const handler = {
+  // An array of each chunk's own.
+  binaryType: "uint8array" as const,
   data: (socket: Socket<BunConn>, chunk: Uint8Array) => socket.data.events.data(chunk),
   drain: (socket: Socket<BunConn>) => socket.data?.events.drain(),
   end: (socket: Socket<BunConn>) => socket.data?.events.end(),

@@ -214,7 +214,8 @@ class Pipe implements Events {
 
   #finish(): void {
     this.flow.done[this.direction] = true;
-    this.sink.finish();
+    // Whoever closes both sends the last FIN.
     if (this.flow.done.up && this.flow.done.down) this.over(this.#lost ?? this.opposite.#lost);
+    else this.sink.finish();
   }
 }

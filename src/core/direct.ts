@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatEndpoint, ipFromBytes, ipVersion, literalBytes } from "./address.ts";
+import { formatEndpoint, ipVersion, literalAddress } from "./address.ts";
 import type { Conn, Context, Endpoint } from "./conn.ts";
 import type { Dialer } from "./dialer.ts";
 import { ProxyError } from "./errors.ts";
@@ -57,10 +57,10 @@ export function guardedDialer(network: Network): Dialer {
   return {
     dial(target, ctx = background) {
       const { guard } = ctx;
-      const literal = literalBytes(target.hostname);
-      const place = literal === undefined ? target : { ...target, hostname: ipFromBytes(literal) };
+      const address = literalAddress(target.hostname);
+      const place = address === undefined ? target : { hostname: address, port: target.port };
       if (guard === undefined) return direct.dial(place, ctx);
-      const why = literal && guard.reached(place, place.hostname);
+      const why = address && guard.reached(place, address);
       if (why !== undefined) return Promise.reject(denied(why));
       return directDialer({
         connect: network.connect.bind(network),

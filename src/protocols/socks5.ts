@@ -89,7 +89,7 @@ export function* connect(target: Endpoint, credentials?: Credentials): Handshake
   //  +----+-----+-------+------+----------+----------+
   //  |VER | CMD |  RSV  | ATYP | DST.ADDR | DST.PORT |
   //  +----+-----+-------+------+----------+----------+
-  yield* write(Uint8Array.of(VERSION, COMMAND.connect, 0, ...address(checkTarget(target))));
+  yield* write(message(COMMAND.connect, checkTarget(target)));
   const [replyVersion, reply, , atyp] = yield* read(4, "the SOCKS5 reply");
   if (replyVersion !== VERSION) {
     throw upstream("protocol", "request", `expected a reply of SOCKS version 5, got ${replyVersion}`);
@@ -145,43 +145,49 @@ function upstream(code: ErrorCode, stage: "auth" | "request", message: string): 
   return new ProxyError(message, { code, side: "upstream", stage });
 }
 
-/** ATYP, address and port; of a checked name, which is 1 to 255 bytes long. */
-function address({ hostname, port }: Endpoint): number[] {
+/** A request or a reply, with an address or a checked name, which is 1 to 255 bytes long. */
+function message(code: number, { hostname, port }: Endpoint): Uint8Array {
   const version = ipVersion(hostname);
-  if (version !== 0) {
-    return [version === 4 ? ATYP.ipv4 : ATYP.ipv6, ...ipBytes(hostname), port >> 8, port & 255];
-  }
-  const name = bytes.encode(hostname);
-  return [ATYP.domain, name.length, ...name, port >> 8, port & 255];
+  const host = version === 0 ? bytes.encode(hostname) : ipBytes(hostname);
+  const start = version === 0 ? 5 : 4;
+  const message = new Uint8Array(start + host.length + 2);
+  message[0] = VERSION;
+  message[1] = code;
+  message[3] = version === 0 ? ATYP.domain : version === 4 ? ATYP.ipv4 : ATYP.ipv6;
+  if (version === 0) message[4] = host.length;
+  message.set(host, start);
+  message[start + host.length] = port >> 8;
+  message[start + host.length + 1] = port & 255;
+  return message;
 }
 
 // --- the server's side -----------------------------------------------------------------------------------------
 
 /** Serves one client up to its request; refuses in SOCKS5 whatever it may not have. */
 export function* accept(gate: Gate): Handshake<TunnelRequest> {
-  const [version, count] = yield* read(2, "the SOCKS5 greeting");
-  if (version !== VERSION) throw yield* refuse("protocol", `expected SOCKS version 5, got ${version}`, []);
-  const methods = count === 0 ? [] : [...(yield* read(count, "the SOCKS5 methods"))];
+  const greeting = yield* read(2, "the SOCKS5 greeting");
+  const version = greeting[0];
+  if (version !== VERSION) throw yield* refuse("protocol", `expected SOCKS version 5, got ${version}`);
+  const methods = yield* read(greeting[1], "the SOCKS5 methods");
   const wanted = gate === null ? METHOD.none : METHOD.password;
   if (!methods.includes(wanted)) {
     const code = gate === null ? "unsupported" : "auth";
-    throw yield* refuse(code, `no acceptable authentication method among [${methods}]`, [
-      VERSION,
-      METHOD.unacceptable,
-    ]);
+    const answer = Uint8Array.of(VERSION, METHOD.unacceptable);
+    throw yield* refuse(code, `no acceptable authentication method among [${methods}]`, answer);
   }
   yield* write(Uint8Array.of(VERSION, wanted));
   const user = gate === null ? undefined : yield* authenticate(gate);
 
-  const [requestVersion, command, , atyp] = yield* read(4, "the SOCKS5 request");
-  if (requestVersion !== VERSION) {
+  const request = yield* read(4, "the SOCKS5 request");
+  if (request[0] !== VERSION) {
     throw yield* refuse(
       "protocol",
-      `expected a request of SOCKS version 5, got ${requestVersion}`,
+      `expected a request of SOCKS version 5, got ${request[0]}`,
       reply(1, null),
     );
   }
-  const target = yield* readTarget(atyp);
+  const command = request[1];
+  const target = yield* readTarget(request[3]);
   const serve = commands[command];
   if (serve === undefined) {
     throw yield* refuse("unsupported", `command ${command} is not supported`, reply(7, null));
@@ -196,8 +202,8 @@ const commands: Record<number, (target: Endpoint, user?: string) => Handshake<Tu
     return {
       target,
       user,
-      accepted: (bound) => Uint8Array.from(reply(0, bound)),
-      refused: (error) => Uint8Array.from(reply(REPLY[error.code], null)),
+      accepted: (bound) => reply(0, bound),
+      refused: (error) => reply(REPLY[error.code], null),
     };
   },
 };
@@ -205,7 +211,8 @@ const commands: Record<number, (target: Endpoint, user?: string) => Handshake<Tu
 function* authenticate(gate: NonNullable<Gate>): Handshake<string> {
   const [version, nameLength] = yield* read(2, "the user name", "auth");
   if (version !== AUTH_VERSION) {
-    throw yield* refuse("protocol", `expected authentication version 1, got ${version}`, [AUTH_VERSION, 1]);
+    const answer = Uint8Array.of(AUTH_VERSION, 1);
+    throw yield* refuse("protocol", `expected authentication version 1, got ${version}`, answer);
   }
   const name = yield* read(nameLength, "the user name", "auth");
   const [secretLength] = yield* read(1, "the password", "auth");
@@ -215,29 +222,28 @@ function* authenticate(gate: NonNullable<Gate>): Handshake<string> {
   const known = username !== undefined && password !== undefined;
   if (!known || !(yield* settled(gate(username, password)))) {
     const who = username === undefined ? "an unreadable user name" : `user ${JSON.stringify(username)}`;
-    throw yield* refuse("auth", `wrong credentials for ${who}`, [AUTH_VERSION, 1]);
+    throw yield* refuse("auth", `wrong credentials for ${who}`, Uint8Array.of(AUTH_VERSION, 1));
   }
   yield* write(Uint8Array.of(AUTH_VERSION, 0));
   return username;
 }
 
 function* readTarget(atyp: number): Handshake<Endpoint> {
-  let hostname: string;
   const what = "the address in the SOCKS5 request";
-  if (atyp === ATYP.ipv4) hostname = ipFromBytes(yield* read(4, what));
-  else if (atyp === ATYP.ipv6) hostname = ipFromBytes(yield* read(16, what));
-  else if (atyp === ATYP.domain) {
-    const [length] = yield* read(1, what);
-    const name = decode(yield* read(length, what));
-    try {
-      hostname = parseHostname(name ?? "");
-    } catch (error) {
-      yield* read(2, what);
-      throw yield* refuse("address", (error as Error).message, reply(REPLY.address, null));
-    }
-  } else throw yield* refuse("address", `address type ${atyp} is not supported`, reply(REPLY.address, null));
-  const [high, low] = yield* read(2, what);
-  return { hostname, port: high << 8 | low };
+  const fixed = atyp === ATYP.ipv4 ? 4 : atyp === ATYP.ipv6 ? 16 : undefined;
+  if (fixed === undefined && atyp !== ATYP.domain) {
+    throw yield* refuse("address", `address type ${atyp} is not supported`, reply(REPLY.address, null));
+  }
+  const length = fixed ?? (yield* read(1, what))[0];
+  const rest = yield* read(length + 2, what);
+  const host = rest.subarray(0, length);
+  const port = rest[length] << 8 | rest[length + 1];
+  if (fixed !== undefined) return { hostname: ipFromBytes(host), port };
+  try {
+    return { hostname: parseHostname(decode(host) ?? ""), port };
+  } catch (error) {
+    throw yield* refuse("address", (error as Error).message, reply(REPLY.address, null));
+  }
 }
 
 function decode(field: Uint8Array): string | undefined {
@@ -249,8 +255,8 @@ function decode(field: Uint8Array): string | undefined {
 }
 
 /** Writes an answer and makes the error that ends the handshake. */
-function* refuse(code: ErrorCode, message: string, answer: readonly number[]): Handshake<ProxyError> {
-  if (answer.length > 0) yield* write(Uint8Array.from(answer));
+function* refuse(code: ErrorCode, message: string, answer?: Uint8Array): Handshake<ProxyError> {
+  if (answer !== undefined) yield* write(answer);
   return new ProxyError(message, {
     code,
     side: "client",
@@ -259,9 +265,9 @@ function* refuse(code: ErrorCode, message: string, answer: readonly number[]): H
 }
 
 /** A reply, always complete; an address that is not known is `0.0.0.0:0`, never a domain of length 0. */
-function reply(code: number, bound: Endpoint | null): number[] {
+function reply(code: number, bound: Endpoint | null): Uint8Array {
   const known = bound !== null && ipVersion(bound.hostname) !== 0;
-  return [VERSION, code, 0, ...address(known ? bound : { hostname: "0.0.0.0", port: 0 })];
+  return message(code, known ? bound : { hostname: "0.0.0.0", port: 0 });
 }
 
 /** SOCKS5 on a listener. */

@@ -159,8 +159,10 @@ function messageEnd(
   looked: number,
 ): number | "more" | Shortcoming {
   const max = most(step, budget);
-  const end = step.op === "read" ? step.n : step.find(conn.buffered.subarray(0, max), looked);
   const have = conn.available;
+  const end = step.op === "read"
+    ? step.n
+    : step.find(have <= max ? conn.buffered : conn.buffered.subarray(0, max), looked);
   if (end >= 0 && end <= max && end <= have) return end;
   return end > max || have >= max ? "too long" : "more";
 }

@@ -214,8 +214,9 @@ class Pipe implements Events {
 
   #finish(): void {
     this.flow.done[this.direction] = true;
-    // Whoever closes both sends the last FIN.
-    if (this.flow.done.up && this.flow.done.down) this.over(this.#lost ?? this.opposite.#lost);
-    else this.sink.finish();
+    if (!this.flow.done.up || !this.flow.done.down) return this.sink.finish();
+    // Its FIN is left to whoever closes both.
+    this.sink.finished = true;
+    this.over(this.#lost ?? this.opposite.#lost);
   }
 }

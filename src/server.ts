@@ -215,9 +215,9 @@ export class Server implements AsyncDisposable {
 
   async #accept(entry: Open): Promise<void> {
     for await (const conn of entry.listener) {
-      const session = serveConn(conn, entry.service, this.#house);
+      const session: Promise<void> = serveConn(conn, entry.service, this.#house)
+        .then(() => void this.#sessions.delete(session));
       this.#sessions.add(session);
-      session.finally(() => this.#sessions.delete(session));
     }
   }
 

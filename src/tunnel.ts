@@ -62,7 +62,8 @@ export class Tunnel implements Way {
       this.#leave = typeof admitted === "function" ? admitted : await admitted;
       const why = this.#guard?.asked(this.destination.target);
       if (why !== undefined) throw denied(why);
-      this.#routed = await this.#route();
+      const routed = this.#route();
+      this.#routed = routed instanceof Promise ? await routed : routed;
       if (this.service.reverse && !this.destination.configured && !this.#routed.named) {
         throw local("denied", "no route names this site in its `to`");
       }
@@ -135,7 +136,10 @@ export class Tunnel implements Way {
     const { stopping, outgoing } = this.house;
     const chooses = this.#routed!.chooses || this.destination.among !== undefined;
     const trail = this.#trail = chooses ? new Trail() : undefined;
-    const scope = new Scope(stopping, null, { outgoing, client: this.#named(), guard: this.#guard, trail });
+    const client = this.client.uniqueId === undefined
+      ? new NamedClient(this.client, this.house.instance, this.#id)
+      : this.client;
+    const scope = new Scope(stopping, null, { outgoing, client, guard: this.#guard, trail });
     const wanted = this.wanted && new Scope(this.wanted, scope);
     try {
       scope.throwIfAborted();
@@ -170,22 +174,6 @@ export class Tunnel implements Way {
       conn.abort();
       throw error;
     }
-  }
-
-  /** The client with a unique id, which hardly anybody asks for. */
-  #named(): Client {
-    if (this.client.uniqueId !== undefined) return this.client;
-    const { source, destination, alpn, serverName } = this.client;
-    const name = () => new TextEncoder().encode(`${this.house.instance}-${this.#id}`);
-    return {
-      source,
-      destination,
-      alpn,
-      serverName,
-      get uniqueId() {
-        return name();
-      },
-    };
   }
 
   #refuseLoop(): void {
@@ -227,6 +215,25 @@ export class Tunnel implements Way {
       ...fields,
       durationMs,
     });
+  }
+}
+
+/** A client with a unique id, which hardly anybody asks for. */
+class NamedClient implements Client {
+  readonly source?: Endpoint;
+  readonly destination?: Endpoint;
+  readonly alpn?: string;
+  readonly serverName?: string;
+
+  constructor(client: Client, readonly instance: string, readonly id: number) {
+    this.source = client.source;
+    this.destination = client.destination;
+    this.alpn = client.alpn;
+    this.serverName = client.serverName;
+  }
+
+  get uniqueId(): Uint8Array {
+    return new TextEncoder().encode(`${this.instance}-${this.id}`);
   }
 }
 

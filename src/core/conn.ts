@@ -139,36 +139,29 @@ export class BufferedConn implements Conn {
 
   async #fill(room: number): Promise<boolean> {
     try {
-      const more = this.inner.readChunk === undefined
-        ? await this.#readInto(room)
-        : await this.#readChunk(this.inner.readChunk());
-      if (!more) this.#eof = true;
-      return more;
+      if (this.inner.readChunk !== undefined) {
+        if (this.available === 0) this.#hold(nothing);
+        const chunk = await this.inner.readChunk();
+        if (chunk === null) this.#eof = true;
+        else this.#append(chunk);
+      } else {
+        if (this.#end === this.#buffer.length) this.#grow(Math.max(room, 2 * this.available));
+        const n = await this.inner.read(this.#view(this.#end, this.#buffer.length - this.#end));
+        if (n === null) this.#eof = true;
+        else this.#end += n;
+      }
+      return !this.#eof;
     } finally {
       this.#filling = null;
     }
   }
 
-  async #readInto(room: number): Promise<boolean> {
-    if (this.#end === this.#buffer.length) this.#grow(Math.max(room, 2 * this.available));
-    const n = await this.inner.read(this.#view(this.#end, this.#buffer.length - this.#end));
-    this.#end += n ?? 0;
-    return n !== null;
-  }
-
-  async #readChunk(coming: Promise<Uint8Array | null>): Promise<boolean> {
-    if (this.available === 0) this.#hold(nothing);
-    const chunk = await coming;
-    if (chunk === null) return false;
-    if (this.available === 0) {
-      this.#hold(chunk);
-      return true;
-    }
+  #append(chunk: Uint8Array): void {
+    if (this.available === 0) return this.#hold(chunk);
     const least = this.available + chunk.length;
     if (this.#end + chunk.length > this.#buffer.length) this.#grow(Math.max(least, 2 * this.available));
     this.#buffer.set(chunk, this.#end);
     this.#end += chunk.length;
-    return true;
   }
 
   #hold(buffer: Uint8Array): void {
@@ -190,10 +183,7 @@ export class BufferedConn implements Conn {
     const from = this.#start;
     this.#start += n;
     // A view makes the engine allocate the buffer behind the array: a few bytes are copied for less.
-    const taken = n < cheap && n < this.#buffer.length
-      ? this.#buffer.slice(from, from + n)
-      : this.#view(from, n);
-    return taken;
+    return n < cheap && n < this.#buffer.length ? this.#buffer.slice(from, from + n) : this.#view(from, n);
   }
 
   /** A part of the buffer; `subarray` costs several times as much. */

@@ -225,7 +225,8 @@ async function copy(
     // After an error somebody may still hold what was borrowed: then it isn't lent again.
     buffer.release();
     flow.done[direction] = true;
-    await sink.closeWrite();
+    // What has a carrier is two sockets: the last FIN is left to whoever closes both.
+    if (carrier === undefined || !flow.done.up || !flow.done.down) await sink.closeWrite();
   } catch (error) {
     const delivered = flow.done[direction];
     flow.done[direction] = true;

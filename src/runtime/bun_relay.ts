@@ -52,7 +52,7 @@ async function joinSockets(
   up.start();
   down.start();
   const failure = await promise;
-  await Promise.all([up.carried, down.carried]);
+  if (up.carried ?? down.carried) await Promise.all([up.carried, down.carried]);
   return failure;
 }
 

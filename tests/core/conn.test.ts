@@ -47,6 +47,40 @@ test("a large head is gathered whole", async () => {
   assertEquals(conn.buffered, all);
 });
 
+/** A connection that brings its bytes in arrays of their own. */
+function chunked(...chunks: (Uint8Array | null)[]): Conn {
+  return Object.assign(new FakeConn(), { readChunk: () => Promise.resolve(chunks.shift() ?? null) });
+}
+
+test("a chunk that comes in an array of its own is not copied", async () => {
+  const chunk = utf8("hello");
+  const conn = new BufferedConn(chunked(chunk, utf8("wor"), utf8("ld"), null));
+  assertEquals(await conn.fill(), true);
+  assertStrictEquals(conn.buffered, chunk);
+  assertEquals(fromUtf8(conn.consume(2)), "he");
+  await conn.fill();
+  await conn.fill();
+  assertEquals(fromUtf8(conn.buffered), "lloworld");
+  assertEquals(fromUtf8(conn.consume(3)), "llo");
+  assertEquals(await conn.fill(), false);
+  assertEquals(fromUtf8(conn.consume(5)), "world");
+});
+
+test("consumed bytes stay as they were while chunks of all sizes arrive", async () => {
+  const all = Uint8Array.from({ length: 30_000 }, (_, i) => i % 251);
+  const chunks: Uint8Array[] = [];
+  for (let at = 0, size = 1; at < all.length; at += size, size = size * 3 % 397 + 1) {
+    chunks.push(all.slice(at, at + size));
+  }
+  const conn = new BufferedConn(chunked(...chunks));
+  const taken: Uint8Array[] = [];
+  for (let size = 1; await conn.fill(); size = size * 5 % 211 + 1) {
+    while (conn.available >= size) taken.push(conn.consume(size));
+  }
+  taken.push(conn.consume(conn.available));
+  assertEquals(concat(...taken), all);
+});
+
 test("the end is remembered", async () => {
   const conn = new BufferedConn(new FakeConn(utf8("ab"), null));
   assertEquals([await conn.fill(), await conn.fill(), await conn.fill()], [true, false, false]);

@@ -106,3 +106,21 @@ test("a waiting reader hears of the end, and of an error", async () => {
   two.fail(new Error("reset"));
   await assertRejects(() => failed, Error, "reset");
 });
+
+test("a whole chunk is read as it came, or as much of it as is left", async () => {
+  const { inbox, calls } = make();
+  const own = utf8("hello");
+  inbox.deliver(own, false);
+  assertStrictEquals(await inbox.readChunk(), own);
+  inbox.deliver(new Uint8Array(70_000));
+  assertEquals(await inbox.read(new Uint8Array(10)), 10);
+  assertEquals((await inbox.readChunk())?.length, 69_990);
+  assertEquals(calls, ["pause", "resume"]);
+  const waiting = inbox.readChunk();
+  const borrowed = utf8("later");
+  inbox.deliver(borrowed);
+  borrowed.fill(0);
+  assertEquals(fromUtf8((await waiting)!), "later");
+  inbox.end();
+  assertEquals(await inbox.readChunk(), null);
+});

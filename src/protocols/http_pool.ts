@@ -12,12 +12,18 @@ import type { Destination, Line } from "../core/serve.ts";
 /** How long a connection waits: less than servers commonly do, so that it is seldom closed as it is taken up. */
 const patience = 4000;
 const most = 8;
+/** How many wait in all, whoever's they are: they take descriptors, and no limit of tunnels counts them. */
+const mostInAll = 512;
 
 interface Idle {
   readonly key: string;
   readonly line: Line;
+  readonly drop: () => void;
   readonly timer: ReturnType<typeof setTimeout>;
 }
+
+/** What drops each of those that wait, the oldest first. */
+const waiting = new Set<() => void>();
 
 /** The idle connections of one client's connection. */
 export class Pool {
@@ -38,11 +44,13 @@ export class Pool {
     const drop = () => {
       if (this.#forget(idle)) line.conn.close();
     };
-    const idle: Idle = { key: keyOf(destination), line, timer: setTimeout(drop, patience) };
+    const idle: Idle = { key: keyOf(destination), line, drop, timer: setTimeout(drop, patience) };
     this.#idle.push(idle);
+    waiting.add(drop);
     // Whatever comes now answers no request: the end, or bytes that must not be taken for the next response.
     line.conn.fill().then(drop, drop);
     if (this.#idle.length > most) this.#drop(this.#idle[0]);
+    if (waiting.size > mostInAll) { for (const oldest of waiting) return oldest(); }
   }
 
   /** Closes them all. */
@@ -57,6 +65,7 @@ export class Pool {
 
   #forget(idle: Idle): boolean {
     clearTimeout(idle.timer);
+    waiting.delete(idle.drop);
     const at = this.#idle.indexOf(idle);
     if (at >= 0) this.#idle.splice(at, 1);
     return at >= 0;

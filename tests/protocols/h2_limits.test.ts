@@ -139,27 +139,31 @@ class SlowSink extends FakeConn {
 test("the window opens only behind what the target has taken", async () => {
   const sink = new SlowSink();
   const { peer } = await h2Tunnel({ dial: () => Promise.resolve(sink as Conn) });
-  for (let sent = 0; sent < 65_536; sent += 16_384) {
-    await peer.send(h2.raw(h2.DATA, 0, 1, new Uint8Array(16_384)));
-  }
   const ping = async () => {
     await peer.send(h2.raw(h2.PING, 0, 0, new Uint8Array(8)));
     await peer.until(h2.PING);
   };
-  await ping();
-  const opened = () => peer.frames.filter(({ type, stream }) => type === h2.WINDOW_UPDATE && stream === 1);
-  assertEquals(opened().length, 0);
+  const opened = () =>
+    peer.frames.filter(({ type, stream }) => type === h2.WINDOW_UPDATE && stream === 1)
+      .reduce((sum, { payload }) => sum + h2.numberAt(payload, 0), 0);
+  let sent = 0;
   let taken = 0;
-  for (let write = 0; opened().length === 0; write++) {
-    while (sink.taken.length === 0) await ping();
-    taken += sink.writes[write].length;
-    sink.taken.shift()!();
+  // However the relay cuts it, each frame is taken before the next is sent.
+  for (let write = 0; opened() === 0;) {
+    await peer.send(h2.raw(h2.DATA, 0, 1, new Uint8Array(16_384)));
+    sent += 16_384;
+    await ping();
+    assert(opened() <= taken);
+    for (; taken < sent; write++) {
+      while (sink.taken.length === 0) await ping();
+      assert(opened() <= taken);
+      taken += sink.writes[write].length;
+      sink.taken.shift()!();
+    }
     await ping();
   }
   assert(taken < 65_536);
-  assert(h2.numberAt(opened()[0].payload, 0) <= taken);
-  await ping();
-  assertEquals(opened().length, 1);
+  assert(opened() <= taken);
 });
 
 test("a client that sends more than its window is told so", async () => {

@@ -14,6 +14,7 @@ import {
   bytes,
   ending,
   expectPattern,
+  keptByKernel,
   outcome,
   pattern,
   readExactly,
@@ -24,7 +25,7 @@ import {
 } from "../support/traffic.ts";
 import { resettable } from "./resettable.ts";
 import { runtime, socketPair } from "./transports.ts";
-import { finish, kernel, patient, splicedJoin, type Tunnel, tunnel } from "./tunnels.ts";
+import { finish, kernel, patient, pushed, splicedJoin, type Tunnel, tunnel } from "./tunnels.ts";
 
 const way = { name: "carried", join: splicedJoin, client: socketPair, upstream: socketPair };
 
@@ -115,6 +116,13 @@ test("half-closed and idle for too long", async () => {
   assertStringIncludes(String(failure?.error), "idle for 0.3 s");
   server.close();
   await carrying(0);
+});
+
+test("a stalled sink holds its source back, whatever a receive buffer may grow to", async () => {
+  for (let round = 0; round < 3; round++) {
+    const written = await pushed(await carriedTunnel());
+    assert(written <= keptByKernel(6 << 20) + (2 << 20), `${written} bytes were taken`);
+  }
 });
 
 test("a cancel ends it in the middle of the flow, with its count", async () => {

@@ -8,6 +8,7 @@ import type { Conn } from "../../src/core/conn.ts";
 import { type Join, relay, type RelayLimits, type RelayResult } from "../../src/core/relay.ts";
 import { newKernelRelay } from "../../src/runtime/splice/available.ts";
 import { memoryPair } from "../support/memory.ts";
+import { bytes, rest } from "../support/traffic.ts";
 import { type Pair, runtime, secured, socketPair } from "./transports.ts";
 
 /** A tunnel that runs. */
@@ -65,6 +66,27 @@ export async function tunnel(
   const [a, b] = await early?.(ends, clientSide, upstreamSide) ?? [clientSide, upstreamSide];
   relay(a, b, limits, { join, within: signal && { signal } }).then(resolve);
   return ends;
+}
+
+/** How many bytes a client gets rid of while the server reads nothing; then the tunnel is ended. */
+export async function pushed(ends: Tunnel): Promise<number> {
+  const piece = bytes(64 * 1024);
+  let written = 0;
+  let pushing = true;
+  const pusher = (async () => {
+    while (pushing && written < 256 << 20) {
+      await ends.client.write(piece);
+      written += piece.length;
+    }
+  })().catch(() => {});
+  for (let before = -1; written > before;) {
+    before = written;
+    await rest(300);
+  }
+  pushing = false;
+  await finish(ends);
+  await pusher;
+  return written;
 }
 
 /** Ends both of a tunnel's ends and waits for the relay. */

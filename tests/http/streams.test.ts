@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { createServer, request as httpRequest } from "node:http";
 import { test } from "node:test";
-import { bytes } from "../support/traffic.ts";
+import { bytes, keptByKernel } from "../support/traffic.ts";
 import { listen } from "../support/origins.ts";
 import { eventually } from "../support/process.ts";
 import { proxy } from "./proxying.ts";
@@ -61,9 +61,9 @@ for (const [name, headers] of [["a length", { "content-length": size }], ["chunk
   });
 }
 
-/** Well above what the kernel keeps for two connections, well below what is sent. */
-const most = 24 << 20;
-const all = 64 << 20;
+/** Well below what is sent. */
+const most = keptByKernel() + (8 << 20);
+const all = most + (40 << 20);
 
 test("a client that does not read holds the server back", async () => {
   let written = 0;

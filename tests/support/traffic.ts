@@ -5,10 +5,22 @@
  */
 import { assertEquals } from "@std/assert";
 import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Conn } from "../../src/core/conn.ts";
 
 /** A little under 1 MiB, so that no chunk, buffer or record is in step with it. */
 const block = new Uint8Array(randomBytes((1 << 20) - 3));
+
+const mostBuffer = (name: string) =>
+  Number(readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8").trim().split(/\s+/)[2]);
+
+/**
+ * The most bytes that the kernel keeps of a direction through two connections: what both senders have written, what
+ * the one between them reads, fast at first and so with a buffer that grows, and a little for the reader that stalls.
+ */
+export function keptByKernel(received = mostBuffer("tcp_rmem")): number {
+  return received + 2 * mostBuffer("tcp_wmem") + (1 << 20);
+}
 
 /** `n` bytes that repeat only after most of a MiB, in pieces. */
 export function* pattern(n: number, piece = block.length): Generator<Uint8Array> {

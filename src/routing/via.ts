@@ -29,7 +29,7 @@ export interface Via {
 /** What dialers are made with. */
 export interface Means {
   readonly network: Network;
-  readonly timeouts: { readonly connect: number; readonly handshake: number };
+  readonly timeouts: { readonly connect: number };
   /** When it aborts, no idle connections are kept and no members are checked. Without it, none are checked at all. */
   readonly retired?: AbortSignal;
   /** Where it is told that members of groups fail, and work again. */
@@ -94,7 +94,7 @@ class Chains {
 
   #hop(config: HopConfig, next: Dialer, position: number): Dialer {
     const { network, timeouts, retired } = this.means;
-    const hop = makeHop(config, network.resolve.bind(network), timeouts.handshake, retired);
+    const hop = makeHop(config, network.resolve.bind(network), timeouts.connect, retired);
     return place(hop.wrap(unguarded(next)), position, hop.label, hop.name);
   }
 

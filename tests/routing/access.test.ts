@@ -33,7 +33,7 @@ async function dialling(access: ConfigInput["access"] = {}, names: Record<string
         return Promise.resolve(found.filter((address) => address.includes(":") === (family === 6)));
       },
     },
-    timeouts: { connect: 1000, handshake: 1000 },
+    timeouts: { connect: 1000 },
   });
   const dial = async (hostname: string, port = 443) => {
     const target = { hostname, port };

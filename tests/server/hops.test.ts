@@ -188,3 +188,18 @@ test("what a hop writes into its answer cannot forge the client's or a log line"
   // deno-lint-ignore no-control-regex -- what must not be there
   assertEquals(/[\x00-\x1f\x7f]/.test(JSON.stringify(fields)), false);
 });
+
+test("a hop may take as long as timeouts.connect says, or its own timeout", async () => {
+  await using silent = await scripted();
+  for (const [timeout, said] of [["", "300 ms"], ["?timeout=200ms", "200 ms"]]) {
+    await using house = await serving({
+      chains: { out: [`http://${silent.address}${timeout}`] },
+      timeouts: { connect: "300ms" },
+    });
+    using wire = await Wire.to(house.at);
+    wire.send(http.ask(target));
+    assertEquals(await http.answer(wire), 504);
+    const { error } = (await house.logged("tunnel.failed")).fields;
+    assertEquals(error.message.includes(`timed out after ${said} waiting for the answer to CONNECT`), true);
+  }
+});

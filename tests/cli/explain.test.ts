@@ -181,6 +181,16 @@ test("where a route needs the addresses of a name they are looked up, and that i
   assertMatch(await explain("gone.example:443", ...known), /name not found: gone\.example/);
 });
 
+test("a name without an address is not said to be rejected", async () => {
+  const routes = [{ to: ["10.0.0.0/8"], via: "reject" }, { via: "direct" }];
+  const file = configured(directory, { routes });
+  const text = await explain("nobody.invalid:80", ...file);
+  assertMatch(text, /^nobody\.invalid:80 is not reached: name not found: nobody\.invalid\n/);
+  assertMatch(text, /^ {4}2 {2}everything: matches$/m);
+  const { verdict, error, access } = await explained("nobody.invalid:80", ...file);
+  assertEquals([verdict, error, access], ["unresolved", "name not found: nobody.invalid", []]);
+});
+
 test("without a configuration the target is reached directly, with -F by that chain", async () => {
   assertMatch(await explain("www.example:443"), /^www\.example:443 directly\n\nway\n {2}directly\n/);
   const text = await explain("www.example:443", "-F", "http://al:s3cret@h:1", ...file());

@@ -26,7 +26,9 @@ import { type Resolution, resolutions, type Step, stepsOf } from "./way.ts";
 /** All that there is to say. */
 export interface Explanation {
   readonly target: string;
-  readonly verdict: "routed" | "rejected" | "unrouted";
+  readonly verdict: "routed" | "rejected" | "unrouted" | "unresolved";
+  /** Why the name has no address, where a route that may be its own has to know one. */
+  readonly error?: string;
   /** From 1; absent without routes. */
   readonly route?: number;
   /** The route's own target, or a group of them, where it has one. */
@@ -84,7 +86,14 @@ export async function explanation(
   const servers = taken?.target && ("members" in taken.target ? taken.target.members : [taken.target]);
   return {
     target: formatEndpoint(asked.target),
-    verdict: rejected ? "rejected" : elements === undefined ? "unrouted" : "routed",
+    verdict: unknown !== undefined
+      ? "unresolved"
+      : rejected
+      ? "rejected"
+      : elements === undefined
+      ? "unrouted"
+      : "routed",
+    ...(unknown !== undefined && { error: unknown }),
     ...(route !== undefined && { route }),
     ...(taken?.target && { leadsTo: targetName(taken.target) }),
     via,
@@ -94,12 +103,9 @@ export async function explanation(
       ? []
       : resolutions(elements, servers?.map(({ address }) => address) ?? [asked.target]),
     ...(addresses && { lookedUp: { name: asked.target.hostname, addresses } }),
-    access: [
-      ...(unknown === undefined ? [] : [unknown]),
-      ...(elements === undefined
-        ? []
-        : accessOf(config, asked, elements.length === 0 && servers === undefined)),
-    ],
+    access: elements === undefined
+      ? []
+      : accessOf(config, asked, elements.length === 0 && servers === undefined),
     permissions: permissions(config, used),
   };
 }

@@ -30,9 +30,10 @@ export function page(explanation: Explanation): string {
   ].join("\n");
 }
 
-function headline({ route, leadsTo, via, verdict }: Explanation): string {
+function headline({ route, leadsTo, via, verdict, error }: Explanation): string {
   const number = route === undefined ? "" : ` (route ${route})`;
   if (verdict === "rejected") return `is rejected${number}`;
+  if (verdict === "unresolved") return `is not reached: ${error}`;
   if (verdict === "unrouted") return "is rejected: no route matches";
   const led = leadsTo === undefined ? "" : `is led to ${leadsTo}, `;
   return `${led}${via.length === 0 ? "directly" : `by ${via.join(", ")}`}${number}`;
@@ -49,7 +50,7 @@ function routeLines(routes: readonly RouteVerdict[]): string[] {
   const shown = routes.slice(from, to).map(({ route, outcome, conditions, because }) => {
     const mark = outcome === "taken" ? "→" : " ";
     const why = because === undefined ? "" : ` (${because})`;
-    const said = outcome === "matches too" ? "matches too, but comes later" : outcome;
+    const said = outcome !== "matches too" ? outcome : won < 0 ? "matches" : "matches too, but comes later";
     return `${mark} ${route}  ${conditions}: ${said}${why}`;
   });
   const more = (n: number) => n > 0 ? [`  … ${n} more`] : [];

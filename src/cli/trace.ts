@@ -65,7 +65,9 @@ async function watched(dialer: Dialer, target: Endpoint): Promise<Traced> {
   if (!process.stderr.isTTY) return await traceOnce(dialer, target);
   let last: Recorder | undefined;
   const show = () =>
-    process.stderr.write(`\r\x1b[K${last === undefined ? "" : progress(last.steps, last.elapsed)}`);
+    process.stderr.write(
+      `\r\x1b[K${last === undefined ? "" : progress(last.steps, last.elapsed, process.stderr.columns)}`,
+    );
   const timer = setInterval(show, 100);
   try {
     return await traceOnce(dialer, target, (recorder) => last = recorder);

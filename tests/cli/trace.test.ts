@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, test } from "node:test";
+import { progress } from "../../src/cli/trace/picture.ts";
 import { authority, type Certificate, pin } from "../support/certificates.ts";
 import { configured, hoplineCommand } from "../support/hopline.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
@@ -277,6 +278,16 @@ test("a client that can't be is a mistake on the command line", async () => {
     assertEquals(code, 2);
     assertStringIncludes(stderr, `hopline: ${option} is "${value}"; ${expected}`);
   }
+});
+
+test("the line that is written over is never wider than the terminal, where it would break", () => {
+  const step = { hop: 1, label: "x".repeat(200), stage: "connect", subject: "", startMs: 0 } as const;
+  assertEquals([20, 79, 200, undefined].map((columns) => progress([step], 5, columns).length), [
+    19,
+    78,
+    79,
+    79,
+  ]);
 });
 
 test("a number of times that is none is a mistake on the command line", async () => {

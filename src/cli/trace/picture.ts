@@ -62,11 +62,11 @@ export function summaryPicture(
   return [...lines, "", failed === 0 ? `${green("✔")} ${verdict}` : `${red("✘")} ${verdict}`].join("\n");
 }
 
-/** What goes on, for one line that is written over. */
-export function progress(steps: readonly RecordedStep[], elapsed: number): string {
+/** What goes on, for one line that is written over: it may not be wider than the terminal. */
+export function progress(steps: readonly RecordedStep[], elapsed: number, columns = width): string {
   const { hop, label, stage } = steps.findLast(({ durationMs }) => durationMs === undefined) ?? {};
   const where = hop === undefined ? "…" : `hop ${hop}, ${label}: ${stage} …`;
-  return clip(`${duration(elapsed).padStart(9)}  ${where}`, width - 1);
+  return clip(`${duration(elapsed).padStart(9)}  ${where}`, Math.min(columns, width) - 1);
 }
 
 /** The steps of each hop together, in the order in which they were taken. */

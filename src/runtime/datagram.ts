@@ -23,7 +23,7 @@ export async function exchange(
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const scope = new Scope(ctx, { abort: reject });
   try {
-    if (scope.aborted) throw scope.reason;
+    if (scope.aborted) return await promise;
     socket.on("error", (error) => reject(connectFailure(error, server)));
     socket.on("message", (answer, { address, port }) => {
       if (port === server.port && sameAddress(address, server.hostname) && accepts(answer)) resolve(answer);

@@ -133,6 +133,21 @@ test("a name that no question can hold is not asked for", async () => {
   assertEquals(server.asked, [`udp ${"a".repeat(63)}.test A`]);
 });
 
+test("a question that nobody waits for any more is not asked, and nothing is left behind", async () => {
+  await using server = await nameServer(zone);
+  const { exchange } = await currentRuntime();
+  const reason = new Error("left");
+  const asked = exchange(
+    { hostname: "127.0.0.1", port: server.port },
+    new Uint8Array(20),
+    () => true,
+    { signal: AbortSignal.abort(reason) },
+  );
+  await assertRejects(() => asked, Error, "left");
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assertEquals(server.asked, []);
+});
+
 test("the next server is asked when one is not there, is silent or can't say", async () => {
   await using sick = await nameServer(zone);
   await using well = await nameServer({

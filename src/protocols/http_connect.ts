@@ -122,6 +122,8 @@ function upstream(code: ErrorCode, message: string, stage: "auth" | "request" = 
 
 // --- the server's side -----------------------------------------------------------------------------------------
 
+const established = formatHead("HTTP/1.1 200 Connection established", []);
+
 /** Reads the head of the next request; one that is malformed is answered and refused. */
 export function* readRequest(): Handshake<RequestHead> {
   let line = false;
@@ -167,7 +169,7 @@ export function* accept({ target, fields }: RequestHead, gate: Gate): Handshake<
   return {
     target: endpoint,
     user: admitted.user,
-    accepted: () => formatHead("HTTP/1.1 200 Connection established", []),
+    accepted: () => established,
     refused: (error) => inHttp1(explainFailure(error)),
   };
 }

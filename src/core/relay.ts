@@ -223,7 +223,7 @@ async function copy(
       buffer.adapt(n);
     }
     // After an error somebody may still hold what was borrowed: then it isn't lent again.
-    buffer.release();
+    buffer.end();
     flow.done[direction] = true;
     // What has a carrier is two sockets: the last FIN is left to whoever closes both.
     if (carrier === undefined || !flow.done.up || !flow.done.down) await sink.closeWrite();

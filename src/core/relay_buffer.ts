@@ -7,21 +7,34 @@
  * @module
  */
 
-const small = 1024;
-const large = 256 * 1024;
-/** Large buffers that wait to be borrowed again, at most. */
-const most = 64;
-const shelf: Uint8Array[] = [];
+/** Buffers of one size that wait to be borrowed again, so many at most. */
+class Shelf {
+  readonly #free: Uint8Array[] = [];
+
+  constructor(readonly size: number, readonly most: number) {}
+
+  take(): Uint8Array {
+    return this.#free.pop() ?? new Uint8Array(this.size);
+  }
+
+  give(buffer: Uint8Array): void {
+    if (this.#free.length < this.most) this.#free.push(buffer);
+  }
+}
+
+const nothing = new Uint8Array(0);
+const small = new Shelf(1024, 256);
+const large = new Shelf(256 * 1024, 64);
 
 /** Grows with a bulk flow, and is small again as soon as a read finds less than fits. */
 export class RelayBuffer {
-  readonly #own = new Uint8Array(small);
+  #own = small.take();
   /** Where the next read goes. */
   bytes: Uint8Array = this.#own;
 
   constructor(
     /** What it grows to. */
-    readonly grown = large,
+    readonly grown = large.size,
   ) {}
 
   /** What a read has brought. */
@@ -38,11 +51,18 @@ export class RelayBuffer {
   /** Gives back what is borrowed. */
   release(): void {
     if (this.bytes === this.#own) return;
-    if (this.grown === large && shelf.length < most) shelf.push(this.bytes);
+    if (this.grown === large.size) large.give(this.bytes);
     this.bytes = this.#own;
   }
 
+  /** Gives back everything: there is nothing more to read. */
+  end(): void {
+    this.release();
+    if (this.#own !== nothing) small.give(this.#own);
+    this.bytes = this.#own = nothing;
+  }
+
   #borrow(): Uint8Array {
-    return (this.grown === large ? shelf.pop() : undefined) ?? new Uint8Array(this.grown);
+    return this.grown === large.size ? large.take() : new Uint8Array(this.grown);
   }
 }

@@ -42,6 +42,17 @@ test("what one direction borrows no other has at the same time", () => {
   assertNotStrictEquals(fourth.bytes, other.bytes);
 });
 
+test("what a direction has ended with goes to one other", () => {
+  const ended = new RelayBuffer();
+  const own = ended.bytes;
+  ended.end();
+  ended.end();
+  assertEquals(ended.bytes.length, 0);
+  const [one, other] = [new RelayBuffer(), new RelayBuffer()];
+  assertStrictEquals(one.bytes, own);
+  assertNotStrictEquals(other.bytes, own);
+});
+
 test("what is never to hold much grows to no more than it may", () => {
   const [one, other] = [new RelayBuffer(16 * KiB), new RelayBuffer()];
   for (const buffer of [one, other]) buffer.adapt(KiB);

@@ -61,7 +61,9 @@ export class Server implements AsyncDisposable {
   readonly #options: ServerOptions;
   readonly #places: Places;
   readonly #announces: boolean;
-  readonly #sessions = new Set<Promise<void>>();
+  #sessions = 0;
+  /** Resolved when the last session has gone while the server closes. */
+  readonly #emptied = Promise.withResolvers<void>();
   readonly #stopping = new Scope();
   readonly #house: House;
   /** Where the server's events go. */
@@ -89,6 +91,8 @@ export class Server implements AsyncDisposable {
       join: kernel === undefined ? runtime.join : runtime.spliced(kernel),
       stopping: this.#stopping,
       admit: (client, user) => this.#admit(client, user),
+      leave: (client, user) => this.#leave(client, user),
+      left: () => this.#left(),
       outgoing,
     };
   }
@@ -168,7 +172,7 @@ export class Server implements AsyncDisposable {
     this.#stopping.abort(
       new ProxyError("the server is stopping", { code: "closed", side: "local", stage: "relay" }),
     );
-    await Promise.allSettled(this.#sessions);
+    if (this.#sessions > 0) await this.#emptied.promise;
   }
 
   /** Closes at once, for `await using`. */
@@ -215,24 +219,28 @@ export class Server implements AsyncDisposable {
 
   async #accept(entry: Open): Promise<void> {
     for await (const conn of entry.listener) {
-      const session: Promise<void> = serveConn(conn, entry.service, this.#house)
-        .then(() => void this.#sessions.delete(session));
-      this.#sessions.add(session);
+      this.#sessions++;
+      serveConn(conn, entry.service, this.#house);
     }
   }
 
-  #admit(client: string, user?: string): (() => void) | Promise<() => void> {
+  #admit(client: string, user?: string): void | Promise<void> {
     if (this.#closing) throw refused("the server is stopping");
     const taken = this.#places.take(client, user);
-    return taken === undefined ? this.#enter(client, user) : taken.then(() => this.#enter(client, user));
+    return taken === undefined ? this.#enter() : taken.then(() => this.#enter());
   }
 
-  #enter(client: string, user: string | undefined): () => void {
+  #enter(): void {
     this.#tunnels++;
-    return () => {
-      this.#places.give(client, user);
-      if (--this.#tunnels === 0 && this.#closing) this.#drained.resolve();
-    };
+  }
+
+  #leave(client: string, user?: string): void {
+    this.#places.give(client, user);
+    if (--this.#tunnels === 0 && this.#closing) this.#drained.resolve();
+  }
+
+  #left(): void {
+    if (--this.#sessions === 0 && this.#closing) this.#emptied.resolve();
   }
 }
 

@@ -82,18 +82,23 @@ export interface House {
   readonly join?: Join;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: Scope;
-  /** Takes a place for a tunnel; the function gives it back. @throws ProxyError when there is none, or rejects */
-  admit(client: string, user?: string): (() => void) | Promise<() => void>;
+  /** Takes a place for a tunnel. @throws ProxyError when there is none, or rejects */
+  admit(client: string, user?: string): void | Promise<void>;
+  /** Gives it back. */
+  leave(client: string, user?: string): void;
+  /** A session is over. */
+  left(): void;
   /** The server's own outgoing connections. */
   readonly outgoing: Outgoing & { has(client: Endpoint, here: Endpoint): boolean };
 }
 
-/** Serves one client until its connection has ended; never rejects. */
+/** Serves one client until its connection has ended, or has become a tunnel; never rejects. */
 export async function serveConn(conn: Conn, service: Service, house: House): Promise<void> {
   const session = new ClientSession(conn, service, house);
   await session.run();
-  await session.relaying;
+  if (session.tunnelled) return;
   conn.close();
+  house.left();
 }
 
 class ClientSession implements Session {
@@ -105,8 +110,8 @@ class ClientSession implements Session {
   readonly retired: AbortSignal;
   readonly forwarded: boolean;
   readonly reverse: boolean;
-  /** The tunnel that the connection has become; nothing else of the session is kept while it lasts. */
-  relaying: Promise<void> | undefined;
+  /** The connection has become a tunnel; nothing of the session is kept while it lasts. */
+  tunnelled = false;
   readonly #started = performance.now();
 
   constructor(
@@ -173,7 +178,7 @@ class ClientSession implements Session {
       if (!this.handshake.aborted) await linger(buffered);
       throw error;
     } finally {
-      if (this.relaying === undefined) buffered.close();
+      if (!this.tunnelled) buffered.close();
     }
   }
 
@@ -193,16 +198,19 @@ class ClientSession implements Session {
   }
 
   async tunnel(conn: BufferedConn, protocol: string, request: TunnelRequest): Promise<void> {
+    // Without the answers, which the tunnel would keep.
+    const { target, user, configured, layer, among } = request;
     let way: Way;
     try {
-      way = await this.open(protocol, request);
+      way = await this.open(protocol, { target, user, configured, layer, among });
     } catch (failure) {
       return await answer(conn, request.refused(failure as ProxyError));
     }
     const accepted = request.accepted(way.conn.localAddr);
     // Should the client be gone, the relay finds out.
     if (accepted.length > 0) await conn.write(accepted).catch(() => {});
-    this.relaying = way.relay(conn);
+    this.tunnelled = true;
+    way.become(conn);
   }
 
   /** What went wrong before there was a tunnel to speak of. */

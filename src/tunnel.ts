@@ -14,7 +14,7 @@ import {
 } from "./core/conn.ts";
 import { denied } from "./core/direct.ts";
 import { asProxyError, printable, ProxyError } from "./core/errors.ts";
-import { relay, type RelayResult } from "./core/relay.ts";
+import { type Closable, type RelayResult, startRelay } from "./core/relay.ts";
 import { Scope } from "./core/scope.ts";
 import type { Destination, Line, Way } from "./core/serve.ts";
 import { ThrottledConn } from "./core/throttle.ts";
@@ -24,18 +24,23 @@ import type { Routed } from "./routing/router.ts";
 import type { House, Service } from "./session.ts";
 
 /** A tunnel that a client asked for. */
-export class Tunnel implements Way {
+export class Tunnel implements Way, Closable {
   line!: Line;
   status?: number;
   readonly #started = performance.now();
   readonly #id: number;
   #routed?: Routed;
   #trail: Trail | undefined;
-  #leave = () => {};
+  /** It has a place among the tunnels of the house. */
+  #admitted = false;
+  /** The peer's connection has become this tunnel. */
+  #whole = false;
+  /** Resolves what waits for the relay. */
+  #closed: (() => void) | undefined;
 
   constructor(
     /** The connection itself, which may come from a proxy in front that speaks for the client. */
-    readonly peer: Pick<Conn, "localAddr" | "remoteAddr">,
+    readonly peer: Conn,
     readonly client: Client,
     readonly service: Service,
     readonly house: House,
@@ -59,7 +64,8 @@ export class Tunnel implements Way {
       }
       this.#refuseLoop();
       const admitted = this.house.admit(this.client.source?.hostname ?? "", this.destination.user);
-      this.#leave = typeof admitted === "function" ? admitted : await admitted;
+      if (admitted !== undefined) await admitted;
+      this.#admitted = true;
       const why = this.#guard?.asked(this.destination.target);
       if (why !== undefined) throw denied(why);
       const routed = this.#route();
@@ -111,10 +117,28 @@ export class Tunnel implements Way {
   }
 
   relay(client: Conn): Promise<void> {
+    return new Promise((resolve) => {
+      this.#closed = resolve;
+      this.#start(client, this.line);
+    });
+  }
+
+  become(client: Conn): void {
+    const { line } = this;
+    this.#whole = true;
+    // Tunnels last, and there are thousands of them.
+    this.line = undefined!;
+    this.#start(client, line);
+  }
+
+  #start(client: Conn, { conn, meter }: Line): void {
     const { join, stopping: within } = this.house;
-    const { conn, meter } = this.line;
-    return relay(client, conn, this.service.timeouts, { join, within, meter })
-      .then((result) => this.close(result));
+    startRelay(client, conn, this.service.timeouts, this, { join, within, meter });
+  }
+
+  #leave(): void {
+    if (this.#admitted) this.house.leave(this.client.source?.hostname ?? "", this.destination.user);
+    this.#admitted = false;
   }
 
   close({ bytesUp, bytesDown, failure }: RelayResult): void {
@@ -125,11 +149,15 @@ export class Tunnel implements Way {
     // and will not take the client's: after its own close_notify, every TLS server does so with the client's.
     if (failure?.side === "upstream" && !failure.late) {
       const error = asProxyError(failure.error, { code: "closed", side: "upstream", stage: "relay" });
-      this.#failed(counts, (this.line.proxy?.at?.(error) ?? error).at(0, "direct"));
+      this.#failed(counts, (this.line?.proxy?.at?.(error) ?? error).at(0, "direct"));
     } else {
       const reason = failure === undefined ? undefined : messageOf(failure.error);
       this.#event("info", "tunnel.closed", { ...counts, reason });
     }
+    this.#closed?.();
+    if (!this.#whole) return;
+    this.peer.close();
+    this.house.left();
   }
 
   async #dial(): Promise<Line> {

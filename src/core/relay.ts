@@ -7,7 +7,7 @@ import { Alarm } from "./alarm.ts";
 import { BufferedConn, type Conn, type Context } from "./conn.ts";
 import type { Side } from "./errors.ts";
 import { RelayBuffer } from "./relay_buffer.ts";
-import { Scope } from "./scope.ts";
+import { type Abortable, Scope } from "./scope.ts";
 
 /** How long a tunnel may be silent, in milliseconds. */
 export interface RelayLimits {
@@ -90,63 +90,135 @@ export class BulkMeter {
   }
 }
 
-/** A runtime's own way to join two of its sockets; `null` when they are not its own. */
-export type Join = (client: Conn, upstream: Conn, flow: Flow) => Promise<RelayFailure | undefined> | null;
-
 /**
- * Relays until both directions have ended, one breaks, the tunnel was silent too long, or `within` aborts. `meter` knows
- * of a connection that a limit holds up.
+ * A runtime's own way to join two of its sockets; tells the relay when both directions have ended, or one has broken.
+ * `false` when they are not its own.
  */
-export async function relay(
+export type Join = (client: Conn, upstream: Conn, relay: Joined) => boolean;
+
+/** The relay, as those see it who move its bytes. */
+export interface Joined {
+  readonly flow: Flow;
+  /** It has ended, or will have once `behind` settles. Only the first call counts. */
+  over(failure?: RelayFailure, behind?: Promise<unknown>): void;
+}
+
+/** Relays until both directions have ended, one breaks, the tunnel was silent too long, or `within` aborts. */
+export function relay(
   client: Conn,
   upstream: Conn,
   limits: RelayLimits,
-  { join, within, meter }: { join?: Join; within?: Context; meter?: Meter } = {},
+  options?: RelayOptions,
 ): Promise<RelayResult> {
-  const flow = new Flow();
-  if (meter !== undefined) flow.meters = new Set([meter]);
-  let stopped: RelayFailure | undefined;
-  const stop = (error: unknown) => {
-    stopped ??= { side: "local", error };
-    client.close();
-    upstream.close();
-  };
-  const scope = new Scope(within, { abort: stop });
-  const watch = watchIdle(flow, limits, stop);
+  return new Promise((close) => startRelay(client, upstream, limits, { close }, options));
+}
+
+/** The same for somebody who waits for thousands of them: a promise would cost more than all the rest. */
+export function startRelay(
+  client: Conn,
+  upstream: Conn,
+  limits: RelayLimits,
+  tunnel: Closable,
+  { join, within, meter }: RelayOptions = {},
+): void {
   const a = client instanceof BufferedConn ? client.unwrap() : client;
   const b = upstream instanceof BufferedConn ? upstream.unwrap() : upstream;
-  const failure = await (join?.(a, b, flow) ?? copyBoth(a, b, flow));
-  watch.stop();
-  scope.leave();
-  client.close();
-  upstream.close();
-  return { bytesUp: flow.bytes.up, bytesDown: flow.bytes.down, failure: stopped ?? failure };
+  const relay = new Relay(a, b, limits, tunnel, within);
+  if (meter !== undefined) relay.flow.meters = new Set([meter]);
+  relay.start(join);
 }
 
-/** Calls `stop` once a flow has stood still too long. */
-export function watchIdle(flow: Flow, limits: RelayLimits, stop: (error: Error) => void): { stop(): void } {
-  return new IdleWatch(flow, limits, stop);
+/** What a relay may be given. */
+export interface RelayOptions {
+  readonly join?: Join;
+  readonly within?: Context;
+  /** Knows of a connection that a limit holds up. */
+  readonly meter?: Meter;
 }
 
-/** One alarm, set anew only when it has gone off: no work for each chunk. */
-class IdleWatch {
+/** Whom a relay is for. */
+export interface Closable {
+  /** It has ended. */
+  close(result: RelayResult): void;
+}
+
+/** Aborts once a flow has stood still too long. One alarm, set anew only when it has gone off: no work for each chunk. */
+abstract class IdleWatch implements Abortable {
   #alarm: Alarm;
 
-  constructor(readonly flow: Flow, readonly limits: RelayLimits, readonly tooLong: (error: Error) => void) {
+  constructor(readonly flow: Flow, readonly limits: RelayLimits) {
     this.#alarm = new Alarm(Math.min(limits.idle, limits.halfClosed), this);
   }
+
+  abstract abort(reason: unknown): void;
 
   wake(): void {
     const { flow, limits } = this;
     flow.meters?.forEach((meter) => meter(flow));
     const limit = flow.done.up || flow.done.down ? limits.halfClosed : limits.idle;
     const rest = limit - (performance.now() - flow.last);
-    if (rest <= 0) return this.tooLong(new Error(`idle for ${limit / 1000} s`));
+    if (rest <= 0) return this.abort(new Error(`idle for ${limit / 1000} s`));
     this.#alarm = new Alarm(Math.min(Math.ceil(rest), limits.halfClosed), this);
   }
 
   stop(): void {
     this.#alarm.cancel();
+  }
+}
+
+/** Calls `tooLong` once a flow has stood still too long. */
+export function watchIdle(
+  flow: Flow,
+  limits: RelayLimits,
+  tooLong: (error: Error) => void,
+): { stop(): void } {
+  return new class extends IdleWatch {
+    abort = tooLong;
+  }(flow, limits);
+}
+
+/** A relay that goes on: all that it needs meanwhile, and no closures. */
+class Relay extends IdleWatch implements Joined {
+  #stopped: RelayFailure | undefined;
+  readonly #scope: Scope;
+  #ended = false;
+
+  constructor(
+    readonly client: Conn,
+    readonly upstream: Conn,
+    limits: RelayLimits,
+    readonly tunnel: Closable,
+    within: Context | undefined,
+  ) {
+    super(new Flow(), limits);
+    this.#scope = new Scope(within, this);
+  }
+
+  start(join?: Join): void {
+    const { client, upstream, flow } = this;
+    if (join?.(client, upstream, this)) return;
+    copyBoth(client, upstream, flow).then((failure) => this.over(failure));
+  }
+
+  /** It was silent too long, or is wanted gone: whoever moves its bytes finds both connections closed. */
+  abort(error: unknown): void {
+    this.#stopped ??= { side: "local", error };
+    this.client.close();
+    this.upstream.close();
+  }
+
+  over(failure?: RelayFailure, behind?: Promise<unknown>): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    // Not at once: who calls may still want to reset what would be closed here.
+    Promise.resolve(behind).then(() => {
+      this.stop();
+      this.#scope.leave();
+      this.client.close();
+      this.upstream.close();
+      const { up, down } = this.flow.bytes;
+      this.tunnel.close({ bytesUp: up, bytesDown: down, failure: this.#stopped ?? failure });
+    });
   }
 }
 

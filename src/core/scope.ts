@@ -15,6 +15,8 @@ import type { Trail } from "./trail.ts";
 /** What a context tells besides when to stop. */
 type Facts = Omit<Context, "signal">;
 
+const nothing: Facts = {};
+
 /** What can be cut short: a connection, or whatever waits for something. */
 export interface Abortable {
   abort(reason: unknown): void;
@@ -22,11 +24,7 @@ export interface Abortable {
 
 /** A context within another one. It has to be left when its work is over. */
 export class Scope implements Context {
-  readonly outgoing?: Outgoing;
-  readonly client?: Client;
-  readonly guard?: Guard;
-  readonly trail?: Trail;
-  readonly trace?: Trace;
+  readonly #facts: Facts;
   #aborted = false;
   #reason: unknown;
   #parent: Scope | null = null;
@@ -48,14 +46,37 @@ export class Scope implements Context {
     readonly work: Abortable | null = null,
     facts?: Facts,
   ) {
-    this.outgoing = facts?.outgoing ?? parent?.outgoing;
-    this.client = facts?.client ?? parent?.client;
-    this.guard = facts?.guard ?? parent?.guard;
-    this.trail = facts?.trail ?? parent?.trail;
-    this.trace = facts?.trace ?? parent?.trace;
+    const told = parent instanceof Scope ? parent.#facts : parent ?? nothing;
+    this.#facts = facts === undefined ? told : {
+      outgoing: facts.outgoing ?? told.outgoing,
+      client: facts.client ?? told.client,
+      guard: facts.guard ?? told.guard,
+      trail: facts.trail ?? told.trail,
+      trace: facts.trace ?? told.trace,
+    };
     if (parent instanceof Scope) this.#enter(parent);
     else if (parent instanceof Told) this.#enter(parent.scope);
     else if (parent !== undefined) this.#listen(parent.signal);
+  }
+
+  get outgoing(): Outgoing | undefined {
+    return this.#facts.outgoing;
+  }
+
+  get client(): Client | undefined {
+    return this.#facts.client;
+  }
+
+  get guard(): Guard | undefined {
+    return this.#facts.guard;
+  }
+
+  get trail(): Trail | undefined {
+    return this.#facts.trail;
+  }
+
+  get trace(): Trace | undefined {
+    return this.#facts.trace;
   }
 
   get aborted(): boolean {

@@ -110,6 +110,8 @@ export interface Way {
   renew(): Promise<void>;
   /** Relays until both directions have ended, and closes. */
   relay(client: Conn): Promise<void>;
+  /** The same where the client's whole connection becomes the tunnel, and its session ends with it. */
+  become(client: Conn): void;
   /** Closes, for a handler that moved the bytes itself. */
   close(result: RelayResult): void;
 }

@@ -18,7 +18,8 @@ export interface Events {
 }
 
 export class BunConn implements Conn, Events {
-  readonly inbox: Inbox;
+  /** What has come and has not been read; `null` once somebody else gets the events. */
+  #inbox: Inbox | null;
   /** Who gets the socket's events. */
   events: Events = this;
   #draining: { resolve(): void; reject(error: unknown): void } | null = null;
@@ -36,7 +37,7 @@ export class BunConn implements Conn, Events {
     readonly outgoing?: Outgoing,
   ) {
     outgoing?.add(localAddr, remoteAddr);
-    this.inbox = new Inbox(socket);
+    this.#inbox = new Inbox(socket);
   }
 
   /** Why it is gone. */
@@ -45,11 +46,29 @@ export class BunConn implements Conn, Events {
   }
 
   read(p: Uint8Array): Promise<number | null> {
-    return this.inbox.read(p);
+    return this.#inbox!.read(p);
+  }
+
+  /** How many bytes have come and have not been read. */
+  get stored(): number {
+    return this.#inbox!.stored;
+  }
+
+  /** Takes the oldest chunk of them. */
+  takeStored(): Uint8Array {
+    return this.#inbox!.takeStored();
+  }
+
+  /** Lets somebody else have the socket's events from now on, for good; nothing is read here any more. */
+  hand(events: Events): Inbox {
+    const inbox = this.#inbox!;
+    this.#inbox = null;
+    this.events = events;
+    return inbox;
   }
 
   readChunk(): Promise<Uint8Array | null> {
-    return this.inbox.readChunk();
+    return this.#inbox!.readChunk();
   }
 
   write(p: Uint8Array): Promise<void> {
@@ -100,7 +119,7 @@ export class BunConn implements Conn, Events {
   }
 
   data(chunk: Uint8Array): void {
-    this.inbox.deliver(chunk, false);
+    this.#inbox!.deliver(chunk, false);
   }
 
   drain(): void {
@@ -110,11 +129,11 @@ export class BunConn implements Conn, Events {
   }
 
   end(): void {
-    this.inbox.end();
+    this.#inbox!.end();
   }
 
   fail(error: unknown): void {
-    this.inbox.fail(error);
+    this.#inbox!.fail(error);
     this.#draining?.reject(error);
   }
 

@@ -5,7 +5,15 @@
  * @module
  */
 import { concat } from "../core/bytes.ts";
-import { BulkMeter, type Direction, type Flow, type Join, type RelayFailure } from "../core/relay.ts";
+import type { Inbox } from "../core/inbox.ts";
+import {
+  BulkMeter,
+  type Direction,
+  type Flow,
+  type Join,
+  type Joined,
+  type RelayFailure,
+} from "../core/relay.ts";
 import { BunConn, type Events } from "./bun_conn.ts";
 import { brokenBy, type KernelRelay } from "./splice/relay.ts";
 import type { Ending } from "./splice/table.ts";
@@ -19,49 +27,51 @@ export function spliced(kernel: KernelRelay): Join {
 }
 
 function joinWith(kernel?: KernelRelay): Join {
-  return (client, upstream, flow) =>
-    client instanceof BunConn && upstream instanceof BunConn
-      ? joinSockets(client, upstream, flow, kernel)
-      : null;
+  return (client, upstream, relay) => {
+    if (!(client instanceof BunConn && upstream instanceof BunConn)) return false;
+    if (client.stored > 0 || upstream.stored > 0) moveEarly(client, upstream, relay, kernel);
+    else pipe(client, upstream, relay, kernel);
+    return true;
+  };
 }
 
-async function joinSockets(
+/** What came early is moved first; nothing can arrive between the last look and the switch. */
+async function moveEarly(
   client: BunConn,
   upstream: BunConn,
-  flow: Flow,
+  relay: Joined,
   kernel?: KernelRelay,
-): Promise<RelayFailure | undefined> {
-  // What came early is moved first; nothing can arrive between the last look and the switch.
-  while (client.inbox.stored > 0 || upstream.inbox.stored > 0) {
+): Promise<void> {
+  while (client.stored > 0 || upstream.stored > 0) {
     try {
       await Promise.all([
-        moveStored(client, upstream, flow, "up"),
-        moveStored(upstream, client, flow, "down"),
+        moveStored(client, upstream, relay.flow, "up"),
+        moveStored(upstream, client, relay.flow, "down"),
       ]);
     } catch {
       break; // the pipe meets the same error, and knows what to do with it
     }
   }
-  const { promise, resolve } = Promise.withResolvers<RelayFailure | undefined>();
-  const up = new Pipe(client, upstream, flow, "up", resolve, kernel);
-  const down = new Pipe(upstream, client, flow, "down", resolve, kernel);
-  up.opposite = down;
-  down.opposite = up;
-  client.events = up;
-  upstream.events = down;
-  up.start();
-  down.start();
-  const failure = await promise;
-  if (up.carried ?? down.carried) await Promise.all([up.carried, down.carried]);
-  return failure;
+  pipe(client, upstream, relay, kernel);
 }
 
-async function moveStored(from: BunConn, to: BunConn, flow: Flow, direction: "up" | "down"): Promise<void> {
-  while (from.inbox.stored > 0) {
-    const chunk = from.inbox.takeStored();
+async function moveStored(from: BunConn, to: BunConn, flow: Flow, direction: Direction): Promise<void> {
+  while (from.stored > 0) {
+    const chunk = from.takeStored();
     await to.write(chunk);
     flow.add(direction, chunk.length);
   }
+}
+
+function pipe(client: BunConn, upstream: BunConn, relay: Joined, kernel?: KernelRelay): void {
+  const up = new Pipe(client, relay, "up", kernel);
+  const down = new Pipe(upstream, relay, "down", kernel);
+  up.opposite = down;
+  down.opposite = up;
+  const early = client.hand(up);
+  const late = upstream.hand(down);
+  up.start(early);
+  down.start(late);
 }
 
 /** One direction of a joined pair. It takes the events of its source; a `drain` there is about the opposite one. */
@@ -86,21 +96,23 @@ class Pipe implements Events {
 
   constructor(
     readonly source: BunConn,
-    readonly sink: BunConn,
-    readonly flow: Flow,
+    readonly relay: Joined,
     readonly direction: Direction,
-    readonly over: (failure?: RelayFailure) => void,
     readonly kernel?: KernelRelay,
   ) {
     this.#bulk = kernel && new BulkMeter(kernel.threshold);
   }
 
+  get sink(): BunConn {
+    return this.opposite.source;
+  }
+
   /** Takes up what the source's inbox knows already. */
-  start(): void {
-    const { ended, error } = this.source.inbox;
+  start(inbox: Inbox): void {
+    const { ended, error } = inbox;
     if (ended) this.end();
     if (error !== undefined || this.source.gone) this.fail(error ?? this.source.error);
-    else if (!ended) this.source.inbox.open();
+    else if (!ended) inbox.open();
   }
 
   data(chunk: Uint8Array): void {
@@ -109,8 +121,9 @@ class Pipe implements Events {
       return;
     }
     if (this.carried !== undefined) return this.fail(new Error("bytes came twice"));
-    this.flow.add(this.direction, chunk.length);
-    if (this.#bulk?.add(chunk.length, this.flow.last)) this.#leave();
+    const { flow } = this.relay;
+    flow.add(this.direction, chunk.length);
+    if (this.#bulk?.add(chunk.length, flow.last)) this.#leave();
     if (this.#rest !== null) {
       // Paused sources may still deliver what the runtime had read.
       this.#rest = concat(this.#rest, chunk);
@@ -157,10 +170,10 @@ class Pipe implements Events {
   }
 
   #carry(): void {
-    if (this.#rest !== null || this.#ended || this.carried !== undefined || this.flow.done[this.direction]) {
+    if (this.#rest !== null || this.#ended || this.carried !== undefined || this.#done) {
       return;
     }
-    const { source, sink, flow } = this;
+    const { source, sink, relay: { flow } } = this;
     const usable = !source.gone && !sink.gone;
     const carriage = usable ? this.kernel!.carry(source.fd, sink.fd, flow, this.direction) : null;
     if (carriage === null) {
@@ -198,13 +211,13 @@ class Pipe implements Events {
     const failure: RelayFailure = { side: this.direction === "up" ? "client" : "upstream", error };
     if (this.#ended) return this.opposite.#lose({ ...failure, late: true });
     // First told, then done: an abort comes back as a failure of the side that is aborted.
-    this.over(failure);
+    this.#over(failure);
     this.source.abort();
     this.sink.abort();
   }
 
   #lose(failure: RelayFailure): void {
-    if (this.flow.done[this.direction]) return;
+    if (this.#done) return;
     this.#refused = failure;
     if (this.carried !== undefined) return this.source.release?.();
     if (this.#rest !== null || this.#stranded) this.#lost = failure;
@@ -212,11 +225,22 @@ class Pipe implements Events {
     this.#finish();
   }
 
+  get #done(): boolean {
+    return this.relay.flow.done[this.direction];
+  }
+
   #finish(): void {
-    this.flow.done[this.direction] = true;
-    if (!this.flow.done.up || !this.flow.done.down) return this.sink.finish();
+    const { done } = this.relay.flow;
+    done[this.direction] = true;
+    if (!done.up || !done.down) return this.sink.finish();
     // Its FIN is left to whoever closes both.
     this.sink.finished = true;
-    this.over(this.#lost ?? this.opposite.#lost);
+    this.#over(this.#lost ?? this.opposite.#lost);
+  }
+
+  #over(failure?: RelayFailure): void {
+    const { carried, opposite } = this;
+    const either = carried ?? opposite.carried;
+    this.relay.over(failure, either && Promise.all([carried, opposite.carried]));
   }
 }

@@ -25,8 +25,9 @@ export function spliced(kernel: KernelRelay): Join {
       );
     },
   };
-  return (client, upstream, flow) =>
-    client instanceof DenoConn && upstream instanceof DenoConn
-      ? copyBoth(client, upstream, flow, carrier)
-      : null;
+  return (client, upstream, relay) => {
+    if (!(client instanceof DenoConn && upstream instanceof DenoConn)) return false;
+    copyBoth(client, upstream, relay.flow, carrier).then((failure) => relay.over(failure));
+    return true;
+  };
 }

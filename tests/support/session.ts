@@ -34,11 +34,13 @@ export const onlyWay = {};
 /** An open way that leads to a connection. */
 export function fakeWay(upstream: Conn, moved?: Way["relay"]): Way {
   const conn = BufferedConn.of(upstream);
+  const move: Way["relay"] = moved ?? (async (client) => void await relay(client, conn, patient));
   return {
     line: { conn, way: onlyWay },
     conn,
     renew: () => Promise.reject(new Error("nothing is reused")),
     close: () => {},
-    relay: moved ?? (async (client) => void await relay(client, conn, patient)),
+    relay: move,
+    become: move,
   };
 }

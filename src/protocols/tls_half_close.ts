@@ -14,6 +14,7 @@ import { createDecipheriv, createHmac } from "node:crypto";
 /** Whether this runtime's `node:tls` ends both directions at the peer's close_notify. */
 export const losesHalfClose = "Bun" in globalThis;
 
+const nothing = new Uint8Array(0);
 const header = 5;
 const tag = 16;
 /** Lengths of records (RFC 8446 section 5.2): the content, one byte that tells its type, and the tag. */
@@ -31,7 +32,7 @@ export class CloseNotifyGate {
   /** Encrypted records that have passed. */
   #passed = 0;
   /** The beginning of a record that may have to be kept. */
-  #held = Buffer.alloc(0);
+  #held: Uint8Array = nothing;
   /** What is still to come of a record that passes. */
   #rest = 0;
 
@@ -43,11 +44,13 @@ export class CloseNotifyGate {
     return this.#key !== null && this.#key !== undefined;
   }
 
-  /** Takes a line of the key log (NSS format). */
-  keylog(line: Uint8Array): void {
+  /** Takes a line of the key log (NSS format); whether what is kept may pass now. */
+  keylog(line: Uint8Array): boolean {
     const [label, , secret] = Buffer.from(line).toString().trim().split(" ");
     if (label === `${this.sender}_TRAFFIC_SECRET_0`) this.#key ??= new TrafficKey(Buffer.from(secret, "hex"));
     else if (label === "CLIENT_RANDOM") this.#key = null; // TLS 1.2
+    else return false;
+    return true;
   }
 
   /** What goes on to `node:tls` now; the rest is kept until more comes, or the end. */
@@ -72,13 +75,17 @@ export class CloseNotifyGate {
       at += step;
     }
     if (this.#key === null) at = bytes.length;
-    this.#held = Buffer.from(bytes.subarray(at));
+    if (at === bytes.length) {
+      this.#held = nothing;
+      return bytes;
+    }
+    this.#held = new Uint8Array(bytes.subarray(at));
     return bytes.subarray(0, at);
   }
 
   /** What was kept when the connection ended without a close_notify. */
   release(): Uint8Array {
-    return this.closed ? new Uint8Array(0) : this.#held;
+    return this.closed ? nothing : this.#held;
   }
 
   #isCloseNotify(key: TrafficKey, record: Uint8Array): boolean {

@@ -11,8 +11,9 @@ import { ProxyError, type Side } from "../core/errors.ts";
 import { Inbox } from "../core/inbox.ts";
 import type { CloseNotifyGate } from "./tls_half_close.ts";
 
-const slabSize = 64 * 1024;
-const leastRoom = 16 * 1024;
+/** Records are read into slabs that grow with what comes: a session that says little is not worth a large one. */
+const firstSlab = 4 * 1024;
+const largestSlab = 64 * 1024;
 /** How long a connection that we close may take to send what it still holds. */
 const lingerMs = 5000;
 
@@ -21,6 +22,7 @@ export class ConnStream extends Duplex {
   readonly records = new RecordWatch();
   readonly #conn: Conn;
   readonly #gate: CloseNotifyGate | null;
+  #slabSize = firstSlab;
   #slab = new Uint8Array(0);
   #reading = false;
 
@@ -38,8 +40,7 @@ export class ConnStream extends Duplex {
 
   /** A line of the key log, for the gate. */
   keylog(line: Uint8Array): void {
-    this.#gate?.keylog(line);
-    this.#forward(new Uint8Array(0));
+    if (this.#gate?.keylog(line)) this.#forward(new Uint8Array(0));
   }
 
   /** Calls back when the gate has kept a close_notify and everything before it has been taken. */
@@ -57,7 +58,7 @@ export class ConnStream extends Duplex {
     this.#reading = true;
     try {
       for (let wanted = true; wanted;) {
-        if (this.#slab.length < leastRoom) this.#slab = new Uint8Array(slabSize);
+        if (this.#slab.length < this.#slabSize / 4) this.#slab = new Uint8Array(this.#slabSize);
         const n = await this.#conn.read(this.#slab);
         if (this.#gate?.closed) return;
         if (n === null) {
@@ -68,6 +69,7 @@ export class ConnStream extends Duplex {
         }
         const chunk = this.#slab.subarray(0, n);
         this.#slab = this.#slab.subarray(n);
+        if (this.#slab.length === 0) this.#slabSize = Math.min(4 * this.#slabSize, largestSlab);
         this.records.see(chunk);
         wanted = this.#forward(chunk);
       }

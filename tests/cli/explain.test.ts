@@ -147,6 +147,17 @@ test("an address that access rules keep clients from is told, listener by listen
   assertMatch(denied.access.join("\n"), /are refused: secret\.example is listed in access\.deny/);
 });
 
+test("a group that may go directly keeps clients from what a direct route would", async () => {
+  const config = {
+    listeners: [{ address: "0.0.0.0:8080", open: true }],
+    chains: { out: [{ failover: ["http://proxy.example", "direct"] }] },
+  };
+  const { access } = await explained("10.9.9.9:23", ...configured(directory, config));
+  assertEquals(access, [
+    "clients of 0.0.0.0:8080 are refused: 10.9.9.9 is a private address (access.private)",
+  ]);
+});
+
 test("nothing is connected, and no name is looked up that no route needs", async () => {
   await using hop = await scripted();
   await using names = await nameServer({ "www.example A": { data: ["192.0.2.1"] } });

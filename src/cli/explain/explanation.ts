@@ -21,7 +21,7 @@ import { makeRouter } from "../../routing/router.ts";
 import type { Asked } from "../../routing/rule.ts";
 import { permissions } from "./permissions.ts";
 import { type RouteVerdict, verdicts } from "./routes.ts";
-import { type Resolution, resolutions, type Step, stepsOf } from "./way.ts";
+import { firstServers, type Resolution, resolutions, type Step, stepsOf } from "./way.ts";
 
 /** All that there is to say. */
 export interface Explanation {
@@ -105,7 +105,7 @@ export async function explanation(
     ...(addresses && { lookedUp: { name: asked.target.hostname, addresses } }),
     access: elements === undefined
       ? []
-      : accessOf(config, asked, elements.length === 0 && servers === undefined),
+      : accessOf(config, asked, servers === undefined && firstServers(elements) === "anything"),
     permissions: permissions(config, used),
   };
 }

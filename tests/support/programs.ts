@@ -14,6 +14,7 @@ export const packages = {
   "chromium": "chromium",
   "curl": "curl",
   "danted": "dante-server",
+  "dnsmasq": "dnsmasq-base",
   "git": "git",
   "h2load": "nghttp2-client",
   "haproxy": "haproxy",
@@ -37,6 +38,7 @@ export const packages = {
   "sshd": "openssh-server",
   "stunnel4": "stunnel4",
   "tinyproxy": "tinyproxy-bin",
+  "unbound": "unbound",
   "unshare": "util-linux",
   "wget": "wget",
 } as const;

@@ -7,6 +7,22 @@ import packet from "dns-packet";
 import { Buffer } from "node:buffer";
 import { ProxyError } from "../core/errors.ts";
 
+/** A record (RFC 1035 section 4.1.3) as the library reads it; it has no types of its own. */
+interface ResourceRecord {
+  readonly type: string;
+  readonly ttl?: number;
+  readonly data: unknown;
+}
+
+/** A message, likewise. */
+interface Message {
+  readonly type: "query" | "response";
+  readonly rcode: string;
+  readonly questions: readonly { readonly type: string; readonly name: string }[];
+  readonly answers: readonly ResourceRecord[];
+  readonly authorities: readonly ResourceRecord[];
+}
+
 /** What is known of a name, for one family of addresses. */
 export interface Answer {
   readonly addresses: readonly string[];
@@ -77,7 +93,7 @@ export function answer(message: Uint8Array, name: string, family: 4 | 6): Answer
   return { addresses, unknown: rcode === "NXDOMAIN", ttl: noFor(authorities) };
 }
 
-function decoded(message: Uint8Array): packet.Packet {
+function decoded(message: Uint8Array): Message {
   try {
     return packet.decode(Buffer.from(message.buffer, message.byteOffset, message.length));
   } catch {
@@ -85,12 +101,12 @@ function decoded(message: Uint8Array): packet.Packet {
   }
 }
 
-function least(records: readonly packet.Record[]): number {
+function least(records: readonly ResourceRecord[]): number {
   return Math.min(...records.map(({ ttl = 0 }) => ttl));
 }
 
 /** RFC 2308: the start of authority says how long. */
-function noFor(authorities: readonly packet.Record[]): number {
+function noFor(authorities: readonly ResourceRecord[]): number {
   const soa = authorities.find(({ type }) => type === "SOA");
   const { minimum = 0 } = (soa?.data ?? {}) as { minimum?: number };
   return soa === undefined ? shortestNo : Math.min(soa.ttl ?? 0, minimum, longestNo);

@@ -20,7 +20,7 @@ export const explain: Command = {
   async run(args) {
     const { operands: [text], lists, values, flags } = args;
     const target = parseTarget(text);
-    const used: Used = { files: new Set(), variables: new Set() };
+    const used: Used = { files: new Map(), variables: new Set() };
     const given = { listeners: [], hops: [...lists.F], file: values.c };
     const config = await configFromFlags(given, undefined, used);
     const asked = askedFor(target, args, config);

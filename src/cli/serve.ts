@@ -25,7 +25,7 @@ export const serve: Command = {
   },
   async run(args) {
     const workers = workersOf(args);
-    const used: Used = { files: new Set(), variables: new Set() };
+    const used: Used = { files: new Map(), variables: new Set() };
     const splice = !args.flags["no-splice"];
     const starting = load(args, used).then((config) => start(config, { splice, workers }));
     await untilSignal(starting, args, used);
@@ -105,7 +105,7 @@ function untilSignal(starting: Promise<Service>, args: Arguments, used: Used): P
 
 /** A bad configuration is refused whole: the old one stays, and so do the files that it was made from. */
 async function reload(server: Service, args: Arguments, { files, variables }: Used): Promise<void> {
-  const used: Used = { files: new Set(), variables };
+  const used: Used = { files: new Map(), variables };
   try {
     await server.replace(await load(args, used));
     files.clear();
@@ -116,5 +116,5 @@ async function reload(server: Service, args: Arguments, { files, variables }: Us
       : [error instanceof Error ? error.message : String(error)];
     for (const message of problems) server.log("error", "config.refused", { message });
   }
-  for (const file of used.files) files.add(file);
+  for (const [file, stamp] of used.files) files.set(file, stamp);
 }

@@ -20,10 +20,10 @@ export interface TextFile {
 export type ReadText = (path: string) => Promise<TextFile>;
 
 /** Reads files relative to a directory, and notes their paths; errors are {@linkcode ValueError}s that say what went wrong. */
-export function filesIn(directory: string, paths?: Set<string>): ReadText {
+export function filesIn(directory: string, noted?: Map<string, string>): ReadText {
   return async (given) => {
     const path = resolve(directory, given);
-    paths?.add(path);
+    await note(path, noted);
     return { path, text: await readText(path) };
   };
 }
@@ -46,6 +46,11 @@ export async function readText(path: string): Promise<string> {
   } catch {
     throw new ValueError(`cannot read ${quote(path)}: it is not UTF-8 text`);
   }
+}
+
+/** Notes what a file is before it is read: who writes to it meanwhile is noticed. */
+export async function note(path: string, noted: Map<string, string> | undefined): Promise<void> {
+  if (noted !== undefined && !noted.has(path)) noted.set(path, await stampOf(path));
 }
 
 /** What tells a file from what it was before, without reading it. */

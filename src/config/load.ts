@@ -7,7 +7,7 @@ import { dirname, extname, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { certificateWarnings } from "./certificates.ts";
-import { filesIn, readText } from "./files.ts";
+import { filesIn, note, readText } from "./files.ts";
 import { type Flags, withChainOfFlags, withFlags } from "./flags.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
 import { explain, flatten, type Issue } from "./issues.ts";
@@ -19,8 +19,8 @@ export type { Environment, Flags, Format };
 
 /** What a configuration was made from, found or not. */
 export interface Used {
-  /** Absolute paths: the configuration itself, and the files that it names. */
-  readonly files: Set<string>;
+  /** The configuration itself and the files that it names: absolute paths, with what each was before it was read. */
+  readonly files: Map<string, string>;
   /** Names in the environment. */
   readonly variables: Set<string>;
 }
@@ -100,7 +100,7 @@ export async function configFromFlags(
   environment: Environment = variable,
   used?: Used,
 ): Promise<Config> {
-  if (flags.file !== undefined) used?.files.add(resolve(flags.file));
+  if (flags.file !== undefined) await note(resolve(flags.file), used?.files);
   const source = flags.file === undefined ? inCode({}) : await readSource(flags.file);
   const config = await check(withFlags(source, flags), directoryOf(flags.file), environment, used);
   return withChainOfFlags(config, source, flags);

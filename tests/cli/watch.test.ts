@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { renameSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { watchFiles } from "../../src/cli/watch.ts";
 import { fromUtf8 } from "../support/bytes.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
@@ -65,6 +66,15 @@ test("so is a file that the configuration names, and one that was refused once i
   using wire = await Wire.to(endpoint(address));
   wire.send(socks5.ask(echo));
   assertEquals(await socks5.answer(wire), 2);
+});
+
+test("a file that changed between being read and the first look is noticed", async () => {
+  const file = directory.write("raced.json", "{}");
+  const noticed = Promise.withResolvers<void>();
+  const files = new Map([[file, "what it was when it was read"]]);
+  const stop = watchFiles(() => files, () => Promise.resolve(noticed.resolve()));
+  await noticed.promise;
+  stop();
 });
 
 test("twenty reloads under load cut no tunnel and turn no client away", async () => {

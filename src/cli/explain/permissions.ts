@@ -14,7 +14,7 @@ import { firstServers } from "./way.ts";
 export function permissions(config: Config, { files, variables }: Used): string[] {
   return [
     flag("net", places(config)),
-    ...(files.size === 0 ? [] : [flag("read", [...files])]),
+    ...(files.size === 0 ? [] : [flag("read", [...files.keys()])]),
     ...(variables.size === 0 ? [] : [flag("env", [...variables])]),
   ];
 }

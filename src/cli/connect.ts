@@ -7,7 +7,7 @@ import process from "node:process";
 import type { Conn } from "../core/conn.ts";
 import { asProxyError } from "../core/errors.ts";
 import { background } from "../core/handshake.ts";
-import { Inbox } from "../core/inbox.ts";
+import { Inbox, type Valve } from "../core/inbox.ts";
 import { relay } from "../core/relay.ts";
 import { Trail } from "../core/trail.ts";
 import { configFromFlags } from "../config/load.ts";
@@ -37,17 +37,30 @@ export const connect: Command = {
 };
 
 /** Standard input and output as a connection. */
-class StandardStreams implements Conn {
+class StandardStreams implements Conn, Valve {
   readonly localAddr = null;
   readonly remoteAddr = null;
-  readonly #inbox = new Inbox(process.stdin);
+  readonly #inbox = new Inbox(this);
+  /** Resolves when the inbox wants more. */
+  #resumed = Promise.resolve();
+  resume: () => void = () => {};
 
   constructor() {
-    process.stdin.on("data", (chunk: Uint8Array) => this.#inbox.deliver(chunk, false));
-    process.stdin.on("end", () => this.#inbox.end());
-    process.stdin.on("error", (error) => this.#inbox.fail(error));
+    this.#listen().then(() => this.#inbox.end(), (error) => this.#inbox.fail(error));
     // Whoever reads our output may go first.
     process.stdout.on("error", (error) => this.#inbox.fail(error));
+  }
+
+  /** Not by `pause` and `resume` of the stream itself: on Bun its end can get lost between them. */
+  async #listen(): Promise<void> {
+    for await (const chunk of process.stdin) {
+      this.#inbox.deliver(chunk, false);
+      await this.#resumed;
+    }
+  }
+
+  pause(): void {
+    this.#resumed = new Promise((resolve) => this.resume = resolve);
   }
 
   read(p: Uint8Array): Promise<number | null> {
@@ -68,7 +81,6 @@ class StandardStreams implements Conn {
 
   close(): void {
     this.#inbox.end();
-    process.stdin.pause();
   }
 
   abort(): void {

@@ -57,13 +57,19 @@ const latency: readonly Metric[] = [
   { name: "p99 ms", better: "less", digits: 2 },
 ];
 
-/** Performs a load after a shorter one that warms up, and says what it took of the proxy's time besides. */
+/**
+ * How much longer the warm-up lasts than what is measured. Servers run for days; just-in-time compilers need some ten
+ * thousand sessions.
+ */
+const warmUp = 1.5;
+
+/** Performs a load after one that warms up, and says what it took of the proxy's time besides. */
 async function timed(
   bed: Bed,
   load: Load,
   tunnels: number,
 ): Promise<{ answer: Answer; cpu: number; use: Values }> {
-  await bed.perform(load, tunnels, 0.4);
+  await bed.perform(load, tunnels, warmUp);
   const before = cpuSeconds(bed.running.pids);
   const answer = await bed.perform(load, tunnels);
   const cpu = cpuSeconds(bed.running.pids) - before;
@@ -149,7 +155,7 @@ const idle: Scenario = {
   async measure(bed) {
     const { running, sizes } = bed;
     const settle = () => delay(Math.min(3, 2 * sizes.seconds) * 1000);
-    await bed.perform("sessions", 16);
+    await bed.perform("sessions", 16, warmUp);
     await settle();
     const before = memoryKb(running.pids);
     const each = async (answer: Answer) => {

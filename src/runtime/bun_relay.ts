@@ -132,7 +132,7 @@ class Pipe implements Events {
     const n = this.sink.gone ? -1 : this.sink.socket.write(chunk);
     // A sink that is gone reports so itself.
     if (n === chunk.length || n < 0) return;
-    this.#rest = chunk.slice(n);
+    this.#rest = chunk.subarray(n);
     this.source.socket.pause();
   }
 

@@ -89,9 +89,14 @@ for (const [name, { from, proxy, user = false, protocol, method }] of Object.ent
     const trail = through.trail();
     assertEquals(await install(origin, `--${proxy}${through.address}`), sha256(blob));
     const target = `localhost:${origin.port}`;
-    const closed = await trail.find("tunnel.closed", { target, bytesDown: atLeast(blob.length) });
-    const { protocol: by, user: who, method: asked } = closed;
-    assertEquals([by, who, asked], [protocol, user ? "alice" : undefined, method]);
+    // By all that it has to say: another line may be a late one about the test before.
+    await trail.find("tunnel.closed", {
+      target,
+      bytesDown: atLeast(blob.length),
+      protocol,
+      user: user ? "alice" : undefined,
+      method,
+    });
     for (const line of trail.lines().filter(({ target }) => target)) assertEquals(line.target, target);
   });
 }

@@ -32,7 +32,7 @@ export interface Line {
 }
 
 /** Which log line is meant. */
-export type Where = Readonly<Record<string, string | number | ((value: unknown) => boolean)>>;
+export type Where = Readonly<Record<string, string | number | undefined | ((value: unknown) => boolean)>>;
 
 /** What has been logged since a moment. */
 export interface Trail {

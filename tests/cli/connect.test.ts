@@ -10,6 +10,7 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import type { Readable } from "node:stream";
 import { after, before, test } from "node:test";
+import { authority } from "../support/certificates.ts";
 import { command, configured, hoplineCommand } from "../support/hopline.ts";
 import { afterEndOrigin, type Origin, sha256 } from "../support/origins.ts";
 import { run } from "../support/process.ts";
@@ -49,6 +50,20 @@ test("4 MiB of any bytes arrive unharmed in both directions, directly and throug
   }
 });
 
+test("an input that is a socket ends as well, whatever it brings at once", async () => {
+  const { cert: certificate, key } = await (await authority(directory, "ca")).issue("127.0.0.1");
+  await using tls = await serving({ listeners: [{ address: "127.0.0.1:0", tls: { certificate, key } }] });
+  const chain = ["-F", `socks5+tls://127.0.0.1:${tls.at.port}?insecure=true`];
+  const script = directory.write("connect.sh", `exec ${line(["connect", origin.address, ...chain])}\n`);
+  const bytes = randomBytes(600_000);
+  const input = directory.write("input", bytes);
+  // It gives its program one end of a pair of sockets, and fills them as fast as they are emptied.
+  const socat = ["-b", "1000000", "-t", "30", `OPEN:${input},rdonly!!STDOUT`, `EXEC:sh ${script}`];
+  const all = await Promise.all(Array.from({ length: 4 }, () => run("socat", socat)));
+  const outcomes = all.map(({ code, stdout, stderr }) => [code, sha256(stdout), stderr]);
+  assertEquals(outcomes, all.map(() => [0, sha256(bytes), ""]));
+});
+
 const secured = () => `http://alice:s3cret@127.0.0.1:${guarded.at.port}`;
 
 test("the chain of a file is taken, and listeners of that file are not opened", async () => {
@@ -76,6 +91,9 @@ test("it ends when whoever reads its output has left", async () => {
   for (const wire of server.accepted) await wire.ending();
 });
 
+/** Hopline with these arguments, for a shell. */
+const line = (args: readonly string[]) => [...command, ...args].map((word) => `'${word}'`).join(" ");
+
 /** Runs it with an input that nobody ends, until it ends by itself; `heard` is called with its first output. */
 async function interactive(target: string, heard: (stdout: Readable) => void = () => {}) {
   const { PATH, HOME, DENO_DIR } = process.env;
@@ -100,8 +118,10 @@ test("an input that was never open is an input that has ended", async () => {
     wire.send("you said nothing");
     wire.end();
   });
-  const line = [...command, "connect", server.address].map((word) => `'${word}'`).join(" ");
-  const { code, stdout, stderr } = await run("/bin/sh", ["-c", `exec ${line} <&-`]);
+  const { code, stdout, stderr } = await run("/bin/sh", [
+    "-c",
+    `exec ${line(["connect", server.address])} <&-`,
+  ]);
   assertEquals([code, String(stdout), stderr], [0, "you said nothing", ""]);
 });
 

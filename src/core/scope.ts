@@ -189,6 +189,17 @@ export function told(ctx: Context, facts: Facts): Context {
   return ctx instanceof Told ? new Told(ctx.scope, all) : { signal: ctx.signal, ...all };
 }
 
+/** What `work` comes to, or the reason of `ctx` when that is aborted first: the work is left behind, not ended. */
+export async function unlessAborted<T>(work: Promise<T>, ctx: Context): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const scope = new Scope(ctx, { abort: reject });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    scope.leave();
+  }
+}
+
 function seconds(ms: number): string {
   return ms < 1000 ? `${ms} ms` : `${ms / 1000} s`;
 }

@@ -7,7 +7,7 @@ import type { Conn, Context } from "../core/conn.ts";
 import { concat } from "../core/bytes.ts";
 import { ProxyError } from "../core/errors.ts";
 import type { Field } from "../core/http_head.ts";
-import { Scope } from "../core/scope.ts";
+import { Scope, unlessAborted } from "../core/scope.ts";
 import { H2Connection } from "../protocols/h2_connection.ts";
 import { Code } from "../protocols/h2_frames.ts";
 import type { H2Stream } from "../protocols/h2_stream.ts";
@@ -54,17 +54,9 @@ export class H2Questions {
   /** Asks, and resolves to the status and the body of the answer. */
   async ask(message: Uint8Array, ctx: Context): Promise<{ status: number; body: Uint8Array }> {
     const stream = this.#connection.open([...this.head, ["content-length", String(message.length)]]);
-    const { promise: cancelled, reject } = Promise.withResolvers<never>();
-    const scope = new Scope(ctx, {
-      abort: (reason) => {
-        reject(reason);
-        stream.abort();
-      },
-    });
     try {
-      return await Promise.race([converse(stream, message), cancelled]);
+      return await unlessAborted(converse(stream, message), ctx);
     } finally {
-      scope.leave();
       stream.abort();
     }
   }

@@ -7,7 +7,7 @@ import { foldName, isLocalhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import { ProxyError } from "../core/errors.ts";
-import { Scope } from "../core/scope.ts";
+import { Scope, unlessAborted } from "../core/scope.ts";
 import type { Config } from "../config/schema.ts";
 import { chainDialer } from "../routing/via.ts";
 import { Cache } from "./cache.ts";
@@ -79,16 +79,6 @@ class Resolver {
 /** Whether a question can hold the name (RFC 1035 section 2.3.4): longer ones are malformed messages. */
 function fits(name: string): boolean {
   return name.length <= 253 && name.split(".").every((label) => label.length <= 63);
-}
-
-async function unlessAborted<T>(work: Promise<T>, ctx: Context): Promise<T> {
-  const { promise: cancelled, reject } = Promise.withResolvers<never>();
-  const scope = new Scope(ctx, { abort: reject });
-  try {
-    return await Promise.race([work, cancelled]);
-  } finally {
-    scope.leave();
-  }
 }
 
 function failure(message: string): ProxyError {

@@ -5,7 +5,7 @@
  */
 import { BufferedConn, type Conn, type Context } from "../core/conn.ts";
 import { asProxyError, ProxyError } from "../core/errors.ts";
-import { Scope } from "../core/scope.ts";
+import { unlessAborted } from "../core/scope.ts";
 
 /** Opens a connection to the server. */
 export type Open = (ctx: Context) => Promise<Conn>;
@@ -57,13 +57,11 @@ class Pipe {
     const id = this.#freeId();
     const waiting = Promise.withResolvers<Uint8Array>();
     this.#waiting.set(id, waiting);
-    const scope = new Scope(ctx, { abort: waiting.reject });
     try {
       const writing = this.#writing.then(() => this.#conn.write(framed(message, id)));
       this.#writing = writing.catch((error) => this.#end(error));
-      return await waiting.promise;
+      return await unlessAborted(waiting.promise, ctx);
     } finally {
-      scope.leave();
       this.#waiting.delete(id);
       if (this.#waiting.size === 0) this.#idle = setTimeout(() => this.#end(closed()), idleMs);
     }

@@ -8,11 +8,11 @@ import { BufferedConn, type Conn, type Context, type Endpoint } from "../core/co
 import type { Dialer, Hop, Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { background, deadline, drive, type Handshake } from "../core/handshake.ts";
-import { told } from "../core/scope.ts";
+import { told, unlessAborted } from "../core/scope.ts";
 import { traced } from "../core/trace.ts";
 import { Trail } from "../core/trail.ts";
 import { Unprocessed } from "./h2_incoming.ts";
-import { type Care, defaultCare, TunnelConnection, unlessAborted } from "./h2_tunnels.ts";
+import { type Care, defaultCare, TunnelConnection } from "./h2_tunnels.ts";
 import type { Authenticator } from "./http_challenges.ts";
 
 /** What an HTTP/2 hop is made of. */
@@ -105,7 +105,7 @@ class Pool {
     const flight = this.#flight ??= this.#start(ctx);
     flight.waiting++;
     try {
-      await unlessAborted(ctx.signal, flight.landed);
+      await unlessAborted(flight.landed, ctx);
       const { http1 } = flight;
       flight.http1 = undefined;
       if (http1 !== undefined) flight.trail.handTo(ctx.trail);

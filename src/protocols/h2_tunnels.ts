@@ -8,6 +8,7 @@ import type { Conn, Context, Endpoint } from "../core/conn.ts";
 import { type ErrorCode, ProxyError } from "../core/errors.ts";
 import { interrupted } from "../core/handshake.ts";
 import { type Field, fieldValues } from "../core/http_head.ts";
+import { unlessAborted } from "../core/scope.ts";
 import { H2Connection } from "./h2_connection.ts";
 import { Code } from "./h2_frames.ts";
 import { StreamReset, Unprocessed } from "./h2_incoming.ts";
@@ -61,13 +62,13 @@ export class TunnelConnection {
   }
 
   /** Waits for the proxy's settings. */
-  async ready({ signal }: Context): Promise<void> {
+  async ready(ctx: Context): Promise<void> {
     try {
-      await unlessAborted(signal, this.#connection.ready);
+      await unlessAborted(this.#connection.ready, ctx);
     } catch (error) {
       this.#connection.abort(error);
-      if (signal.aborted) {
-        throw interrupted(signal.reason, "the proxy's HTTP/2 settings", "upstream", "request");
+      if (ctx.signal.aborted) {
+        throw interrupted(ctx.signal.reason, "the proxy's HTTP/2 settings", "upstream", "request");
       }
       const reason = await this.ended ?? error;
       throw failed("protocol", `the proxy breaks HTTP/2's rules: ${(reason as Error).message}`);
@@ -99,7 +100,7 @@ export class TunnelConnection {
       if (performance.now() - this.#connection.heard > freshMs) this.#ask();
       let fields: Field[];
       try {
-        fields = await unlessAborted(ctx.signal, stream.head.promise);
+        fields = await unlessAborted(stream.head.promise, ctx);
       } catch (error) {
         stream.abort();
         throw this.#explained(error, ctx, reused);
@@ -209,14 +210,4 @@ function request(authority: string, credentials: string | undefined): Field[] {
 
 function failed(code: ErrorCode, message: string): ProxyError {
   return new ProxyError(message, { code, side: "upstream", stage: "request" });
-}
-
-/** The promise's outcome, or the signal's reason if that comes first. */
-export function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }

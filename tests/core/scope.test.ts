@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { test } from "node:test";
 import { Alarm } from "../../src/core/alarm.ts";
-import { Scope, told } from "../../src/core/scope.ts";
+import { Scope, told, unlessAborted } from "../../src/core/scope.ts";
 
 /** Something that notes why it was cut short. */
 class Work {
@@ -114,4 +114,17 @@ test("a context that is told more is aborted all the same", () => {
   assertEquals([signal.reason, work.reasons], ["over", ["over"]]);
   const plain = told(new AbortController(), { outgoing });
   assertEquals([plain.outgoing, plain.signal.aborted], [outgoing, false]);
+});
+
+test("what work comes to counts, unless its context is aborted first", async () => {
+  const outcome = (work: Promise<unknown>, ctx: Scope) =>
+    unlessAborted(work, ctx).then((found) => ["came", found], (reason) => ["threw", reason]);
+  const never = new Promise(() => {});
+  const scope = new Scope();
+  assertEquals(await outcome(Promise.resolve("here"), scope), ["came", "here"]);
+  assertEquals(await outcome(Promise.reject("wrong"), scope), ["threw", "wrong"]);
+  const waiting = outcome(never, scope);
+  scope.abort("over");
+  assertEquals(await waiting, ["threw", "over"]);
+  assertEquals(await outcome(never, scope), ["threw", "over"]);
 });

@@ -6,6 +6,7 @@
 import type { Conn, Context, Endpoint } from "../../src/core/conn.ts";
 import { type Dialer, place } from "../../src/core/dialer.ts";
 import { type ErrorCode, ProxyError, type Side, type Stage } from "../../src/core/errors.ts";
+import { unlessAborted } from "../../src/core/scope.ts";
 import { Group, type GroupOptions, type Member } from "../../src/routing/group.ts";
 import { Health } from "../../src/routing/health.ts";
 import { ofHops } from "../../src/routing/verdict.ts";
@@ -74,13 +75,6 @@ export class ScriptedHop {
       this.name,
     );
   }
-}
-
-async function unlessAborted(outcome: Promise<void>, { signal }: Context): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  signal.addEventListener("abort", () => aborted.reject(signal.reason));
-  signal.throwIfAborted();
-  await Promise.race([outcome, aborted.promise]);
 }
 
 /** Connects, without a network. */

@@ -7,6 +7,10 @@ import type { Conn, Endpoint, Outgoing } from "../core/conn.ts";
 import { endpoint } from "./outgoing.ts";
 
 export class DenoConn implements Conn {
+  /** How many are open. */
+  static open = 0;
+  /** Its descriptor, once it was looked for. */
+  fd?: number;
   /** Ends what the kernel relay reads from it. */
   release?: () => void;
   #closed = false;
@@ -20,6 +24,7 @@ export class DenoConn implements Conn {
     this.remoteAddr = endpoint(remoteAddr.hostname, remoteAddr.port);
     outgoing?.add(this.localAddr, this.remoteAddr);
     socket.setNoDelay(true);
+    DenoConn.open++;
   }
 
   read(p: Uint8Array): Promise<number | null> {
@@ -43,6 +48,7 @@ export class DenoConn implements Conn {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    DenoConn.open--;
     this.release?.();
     this.outgoing?.delete(this.localAddr, this.remoteAddr);
     this.socket.close();

@@ -13,6 +13,7 @@ export interface Libc {
   epollCreate(): number;
   epollAdd(epoll: number, fd: number, events: number, data: number): number;
   epollDelete(epoll: number, fd: number): number;
+  epollModify(epoll: number, fd: number, events: number, data: bigint): number;
   /** Waits and hands each event's data over; negative for an error number. */
   epollWait(epoll: number, timeout: number, take: (data: number, events: number) => void): number;
   /** A counter that wakes an epoll. */
@@ -22,6 +23,8 @@ export interface Libc {
   /** Makes it quiet again. */
   calm(eventfd: number): void;
   duplicate(fd: number): number;
+  /** What the kernel tells of a descriptor, for an epoll all that is in it; nothing when that is very long. */
+  describe(fd: number): string;
   close(fd: number): void;
   /** Sets how much the kernel keeps of what a socket has received, twice over: its own bookkeeping counts as well. */
   receiveBuffer(fd: number, bytes: number): void;
@@ -47,6 +50,7 @@ const types = {
   epoll_ctl: { args: ["i32", "i32", "i32", "pointer"] },
   epoll_wait: { args: ["i32", "pointer", "i32", "i32"] },
   eventfd: { args: ["u32", "i32"] },
+  open: { args: ["pointer", "i32"] },
   read: { args: ["i32", "pointer", "usize"] },
   write: { args: ["i32", "pointer", "usize"] },
   fcntl: { args: ["i32", "i32", "i32"] },
@@ -121,6 +125,8 @@ const closeOnExec = 0x80000;
 const nonBlocking = 0x800;
 const spliceFlags = 1 | 2; // SPLICE_F_MOVE, SPLICE_F_NONBLOCK
 const maxEvents = 64;
+/** Room for an epoll with some 400 sockets. */
+const descriptionSize = 32 * 1024;
 
 /** Loads the library. @throws what the runtime's FFI says when it can't be had */
 export function openLibc(): Libc {
@@ -134,6 +140,11 @@ export function openLibc(): Libc {
   const waiting = new DataView(new ArrayBuffer(maxEvents * eventSize));
   const added = new DataView(new ArrayBuffer(eventSize));
   const length = new Uint32Array(1);
+  const epollControl = (operation: number, epoll: number, fd: number, wanted: number, data: bigint) => {
+    added.setUint32(0, wanted, true);
+    added.setBigUint64(dataAt, data, true);
+    return checked(c.epoll_ctl(epoll, operation, fd, added));
+  };
   const named = (call: "getsockname" | "getpeername", fd: number, address: Uint8Array) => {
     length[0] = address.length;
     return c[call](fd, address, length) === 0;
@@ -148,11 +159,8 @@ export function openLibc(): Libc {
       return [pair[0], pair[1]];
     },
     epollCreate: () => checked(c.epoll_create1(closeOnExec)),
-    epollAdd(epoll, fd, wanted, data) {
-      added.setUint32(0, wanted, true);
-      added.setUint32(dataAt, data, true);
-      return checked(c.epoll_ctl(epoll, 1, fd, added)); // EPOLL_CTL_ADD
-    },
+    epollAdd: (epoll, fd, wanted, data) => epollControl(1, epoll, fd, wanted, BigInt(data)), // EPOLL_CTL_ADD
+    epollModify: (epoll, fd, wanted, data) => epollControl(3, epoll, fd, wanted, data), // EPOLL_CTL_MOD
     epollDelete: (epoll, fd) => checked(c.epoll_ctl(epoll, 2, fd, added)), // EPOLL_CTL_DEL
     epollWait(epoll, timeout, take) {
       const n = checked(c.epoll_wait(epoll, waiting, maxEvents, timeout));
@@ -168,6 +176,14 @@ export function openLibc(): Libc {
     },
     calm: (eventfd) => void c.read(eventfd, eight, 8),
     duplicate: (fd) => checked(c.fcntl(fd, 1030, 3)), // F_DUPFD_CLOEXEC
+    describe(fd) {
+      const file = c.open(new TextEncoder().encode(`/proc/self/fdinfo/${fd}\0`), closeOnExec);
+      if (file < 0) return "";
+      const told = new Uint8Array(descriptionSize);
+      const n = c.read(file, told, told.length);
+      c.close(file);
+      return n < told.length ? new TextDecoder().decode(told.subarray(0, Math.max(0, n))) : "";
+    },
     close: (fd) => void c.close(fd),
     receiveBuffer: (fd, bytes) => void c.setsockopt(fd, 1, 8, Int32Array.of(bytes), 4), // SOL_SOCKET, SO_RCVBUF
     sockName: (fd, address) => named("getsockname", fd, address),

@@ -6,6 +6,7 @@
 import { formatEndpoint, ipVersion } from "../../core/address.ts";
 import type { Endpoint } from "../../core/conn.ts";
 import type { ElementConfig, GroupConfig, HopConfig } from "../../config/schema.ts";
+import { hopLabel } from "../../registry.ts";
 
 /** A hop, or a group of ways of which one is taken. */
 export type Step =
@@ -28,9 +29,8 @@ export function stepsOf(elements: readonly ElementConfig[]): Step[] {
 }
 
 function hopStep(hop: HopConfig): Step {
-  const { name, protocol, address, tls } = hop;
-  const scheme = tls === undefined || protocol === "h2" ? protocol : `${protocol}+tls`;
-  const url = `${scheme}://${formatEndpoint(address)}`;
+  const { name, address, tls } = hop;
+  const url = hopLabel({ ...hop, name: undefined });
   return { hop: name ?? url, label: url, ...(tls && { tls: tlsOf(tls, address) }) };
 }
 

@@ -18,6 +18,11 @@ export interface GroupConfig {
   readonly check?: { readonly target: Endpoint; readonly every: number };
 }
 
+/** Whether an element is a group. */
+export function isGroup(element: ElementConfig): element is GroupConfig {
+  return "members" in element;
+}
+
 /** One of the ways of a group; of no element, it leads on as if there were no group. */
 export interface MemberConfig {
   /** What the configuration calls it. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ElementConfig, GroupConfig, HopConfig, MemberConfig, ViaConfig } from "../config/schema.ts";
+import { isGroup } from "../config/ways.ts";
 import { type Dialer, limited, place } from "../core/dialer.ts";
 import type { Context } from "../core/conn.ts";
 import { guardedDialer, type Network } from "../core/direct.ts";
@@ -133,10 +134,6 @@ export function reportTo(log?: Log): Report {
 export function unguarded(dialer: Dialer): Dialer {
   const plain = (ctx?: Context) => ctx?.guard === undefined ? ctx : told(ctx, { guard: undefined });
   return { dial: (target, ctx) => dialer.dial(target, plain(ctx)) };
-}
-
-function isGroup(element: ElementConfig): element is GroupConfig {
-  return "members" in element;
 }
 
 function nameOf(element: ElementConfig): string {

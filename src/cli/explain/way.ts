@@ -6,6 +6,7 @@
 import { formatEndpoint, ipVersion } from "../../core/address.ts";
 import type { Endpoint } from "../../core/conn.ts";
 import type { ElementConfig, GroupConfig, HopConfig } from "../../config/schema.ts";
+import { isGroup } from "../../config/ways.ts";
 import { hopLabel } from "../../registry.ts";
 
 /** A hop, or a group of ways of which one is taken. */
@@ -101,8 +102,4 @@ export function firstServers(elements: readonly ElementConfig[]): Endpoint[] | "
     all.push(...servers);
   }
   return all;
-}
-
-function isGroup(element: ElementConfig): element is GroupConfig {
-  return "members" in element;
 }

@@ -17,6 +17,7 @@ import {
   parseResponseHead,
   type ResponseHead,
 } from "../core/http_head.ts";
+import { failure } from "./failure.ts";
 import { H2Questions } from "./https_h2.ts";
 
 const mediaType = "application/dns-message";
@@ -82,7 +83,7 @@ export class HttpsServer {
     const { status, body } = way instanceof H2Questions
       ? await way.ask(message, ctx)
       : await this.#askHttp1(way, message, ctx);
-    if (status !== 200) throw broken(`it answers with the status ${status}`);
+    if (status !== 200) throw failure(`it answers with the status ${status}`);
     return body;
   }
 
@@ -126,12 +127,8 @@ async function whole(conn: BufferedConn, head: ResponseHead): Promise<Uint8Array
   let length = 0;
   for await (const piece of readBody(conn, responseFraming(head, "POST"), "upstream")) {
     length += piece.length;
-    if (length > maxMessage) throw broken(`its answer is longer than ${maxMessage} bytes`);
+    if (length > maxMessage) throw failure(`its answer is longer than ${maxMessage} bytes`);
     pieces.push(piece.slice());
   }
   return concat(...pieces);
-}
-
-function broken(message: string): ProxyError {
-  return new ProxyError(message, { code: "resolve", side: "upstream", stage: "resolve" });
 }

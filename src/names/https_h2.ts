@@ -5,12 +5,12 @@
  */
 import type { Conn, Context } from "../core/conn.ts";
 import { concat } from "../core/bytes.ts";
-import { ProxyError } from "../core/errors.ts";
 import type { Field } from "../core/http_head.ts";
 import { Scope, unlessAborted } from "../core/scope.ts";
 import { H2Connection } from "../protocols/h2_connection.ts";
 import { Code } from "../protocols/h2_frames.ts";
 import type { H2Stream } from "../protocols/h2_stream.ts";
+import { failure } from "./failure.ts";
 
 const window = 64 * 1024;
 const maxMessage = 64 * 1024;
@@ -96,9 +96,5 @@ async function converse(
     pieces.push(piece.subarray(0, n));
     rest -= n;
   }
-  throw new ProxyError(`its answer is longer than ${maxMessage} bytes`, {
-    code: "resolve",
-    side: "upstream",
-    stage: "resolve",
-  });
+  throw failure(`its answer is longer than ${maxMessage} bytes`);
 }

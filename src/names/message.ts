@@ -5,7 +5,7 @@
  */
 import packet from "dns-packet";
 import { Buffer } from "node:buffer";
-import { ProxyError } from "../core/errors.ts";
+import { failure } from "./failure.ts";
 
 /** A record (RFC 1035 section 4.1.3) as the library reads it; it has no types of its own. */
 interface ResourceRecord {
@@ -84,8 +84,8 @@ export function answer(message: Uint8Array, name: string, family: 4 | 6): Answer
   if (
     type !== "response" || questions.length !== 1 || asked.type !== typeOf(family) ||
     asked.name.toLowerCase() !== name.toLowerCase()
-  ) throw broken("it answers another question");
-  if (rcode !== "NOERROR" && rcode !== "NXDOMAIN") throw broken(`it says ${rcode}`);
+  ) throw failure("it answers another question");
+  if (rcode !== "NOERROR" && rcode !== "NXDOMAIN") throw failure(`it says ${rcode}`);
   const found = answers.filter((record) => record.type === typeOf(family));
   const addresses = [...new Set(found.map(({ data }) => String(data)))];
   // An alias may end before what it leads to does.
@@ -97,7 +97,7 @@ function decoded(message: Uint8Array): Message {
   try {
     return packet.decode(Buffer.from(message.buffer, message.byteOffset, message.length));
   } catch {
-    throw broken("its answer is no DNS message");
+    throw failure("its answer is no DNS message");
   }
 }
 
@@ -110,8 +110,4 @@ function noFor(authorities: readonly ResourceRecord[]): number {
   const soa = authorities.find(({ type }) => type === "SOA");
   const { minimum = 0 } = (soa?.data ?? {}) as { minimum?: number };
   return soa === undefined ? shortestNo : Math.min(soa.ttl ?? 0, minimum, longestNo);
-}
-
-function broken(message: string): ProxyError {
-  return new ProxyError(message, { code: "resolve", side: "upstream", stage: "resolve" });
 }

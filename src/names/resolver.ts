@@ -6,11 +6,11 @@
 import { foldName, isLocalhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
-import { ProxyError } from "../core/errors.ts";
 import { Scope, unlessAborted } from "../core/scope.ts";
 import type { Config } from "../config/schema.ts";
 import { chainDialer } from "../routing/via.ts";
 import { Cache } from "./cache.ts";
+import { failure } from "./failure.ts";
 import { type Hosts, listed } from "./hosts.ts";
 import type { Answer } from "./message.ts";
 import { type Exchange, NameServer } from "./server.ts";
@@ -79,8 +79,4 @@ class Resolver {
 /** Whether a question can hold the name (RFC 1035 section 2.3.4): longer ones are malformed messages. */
 function fits(name: string): boolean {
   return name.length <= 253 && name.split(".").every((label) => label.length <= 63);
-}
-
-function failure(message: string): ProxyError {
-  return new ProxyError(message, { code: "resolve", side: "upstream", stage: "resolve" });
 }

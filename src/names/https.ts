@@ -9,14 +9,7 @@ import type { LayeredConn } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { drive, type Handshake, until, write } from "../core/handshake.ts";
 import { readBody, responseFraming } from "../core/http_body.ts";
-import {
-  type Field,
-  formatHead,
-  headEnd,
-  listed,
-  parseResponseHead,
-  type ResponseHead,
-} from "../core/http_head.ts";
+import { formatHead, headEnd, listed, parseResponseHead, type ResponseHead } from "../core/http_head.ts";
 import { failure } from "./failure.ts";
 import { H2Questions } from "./https_h2.ts";
 
@@ -74,9 +67,14 @@ export class HttpsServer {
   async #open(ctx: Context): Promise<H2Questions | BufferedConn> {
     const conn = await this.open(ctx);
     if (conn.protocol !== "h2") return BufferedConn.of(conn);
-    const head = [[":method", "POST"], [":scheme", "https"], [":authority", this.host], [":path", this.path]];
-    const fields = [...head, ["accept", mediaType], ["content-type", mediaType]] as unknown as Field[];
-    return this.#shared = await new H2Questions(conn, fields).ready(ctx);
+    return this.#shared = await new H2Questions(conn, [
+      [":method", "POST"],
+      [":scheme", "https"],
+      [":authority", this.host],
+      [":path", this.path],
+      ["accept", mediaType],
+      ["content-type", mediaType],
+    ]).ready(ctx);
   }
 
   async #ask(way: H2Questions | BufferedConn, message: Uint8Array, ctx: Context): Promise<Uint8Array> {

@@ -8,14 +8,14 @@ import { concat } from "../core/bytes.ts";
 import type { LayeredConn } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
 import { drive, type Handshake, until, write } from "../core/handshake.ts";
-import { readBody, responseFraming } from "../core/http_body.ts";
+import { responseFraming } from "../core/http_body.ts";
 import { formatHead, headEnd, listed, parseResponseHead, type ResponseHead } from "../core/http_head.ts";
+import { whole } from "./body.ts";
 import { failure } from "./failure.ts";
 import { H2Questions } from "./https_h2.ts";
 
 const mediaType = "application/dns-message";
 const maxHead = 16 * 1024;
-const maxMessage = 64 * 1024;
 /** Servers close what stays idle; a question on a dead connection costs a second attempt. */
 const idleMs = 10_000;
 
@@ -88,9 +88,10 @@ export class HttpsServer {
   async #askHttp1(conn: BufferedConn, message: Uint8Array, ctx: Context) {
     try {
       const head = await drive(conn, post(this.host, this.path, message), ctx, { peer: "upstream" });
-      const body = await whole(conn, head);
+      const framing = responseFraming(head, "POST");
+      const body = await whole(conn, framing);
       const last = head.minor === 0 || listed(head.fields, "connection").includes("close");
-      if (last || responseFraming(head, "POST").kind === "close") conn.close();
+      if (last || framing.kind === "close") conn.close();
       else this.#keep(conn);
       return { status: head.status, body };
     } catch (error) {
@@ -118,15 +119,4 @@ function* post(host: string, path: string, message: Uint8Array): Handshake<Respo
   ] as const;
   yield* write(concat(formatHead(`POST ${path} HTTP/1.1`, fields), message));
   return parseResponseHead(yield* until(headEnd, maxHead, "the name server's answer", "resolve"));
-}
-
-async function whole(conn: BufferedConn, head: ResponseHead): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of readBody(conn, responseFraming(head, "POST"), "upstream")) {
-    length += piece.length;
-    if (length > maxMessage) throw failure(`its answer is longer than ${maxMessage} bytes`);
-    pieces.push(piece.slice());
-  }
-  return concat(...pieces);
 }

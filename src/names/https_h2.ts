@@ -3,17 +3,15 @@
  *
  * @module
  */
-import type { Conn, Context } from "../core/conn.ts";
-import { concat } from "../core/bytes.ts";
+import { BufferedConn, type Conn, type Context } from "../core/conn.ts";
 import type { Field } from "../core/http_head.ts";
 import { Scope, unlessAborted } from "../core/scope.ts";
 import { H2Connection } from "../protocols/h2_connection.ts";
 import { Code } from "../protocols/h2_frames.ts";
 import type { H2Stream } from "../protocols/h2_stream.ts";
-import { failure } from "./failure.ts";
+import { whole } from "./body.ts";
 
 const window = 64 * 1024;
-const maxMessage = 64 * 1024;
 /** How long a connection is kept without a question, in milliseconds. */
 const idleMs = 10_000;
 
@@ -88,13 +86,5 @@ async function converse(
   await stream.closeWrite();
   const fields = await stream.head.promise;
   const status = Number(fields.find(([name]) => name === ":status")![1]);
-  const pieces: Uint8Array[] = [];
-  for (let rest = maxMessage; rest >= 0;) {
-    const piece = new Uint8Array(4096);
-    const n = await stream.read(piece);
-    if (n === null) return { status, body: concat(...pieces) };
-    pieces.push(piece.subarray(0, n));
-    rest -= n;
-  }
-  throw failure(`its answer is longer than ${maxMessage} bytes`);
+  return { status, body: await whole(BufferedConn.of(stream), { kind: "close" }) };
 }

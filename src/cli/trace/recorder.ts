@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { asProxyError, type Stage } from "../../core/errors.ts";
+import type { Stage } from "../../core/errors.ts";
 import type { Facts, Trace, TraceStep } from "../../core/trace.ts";
+import { messageOf } from "../../tunnel.ts";
 
 /** One step, as it happened. */
 export interface RecordedStep {
@@ -85,10 +86,6 @@ export class Recorder implements Trace {
       failed: (error, facts) => end(facts, messageOf(error)),
     };
   }
-}
-
-function messageOf(error: unknown): string {
-  return asProxyError(error, { code: "failed", side: "local", stage: "connect" }).message;
 }
 
 /** To the microsecond. */

@@ -84,9 +84,13 @@ export function ipFromBytes(bytes: Uint8Array): string {
   return new ipaddr.IPv6([...bytes]).toString();
 }
 
-/** Whether a name is `localhost`, in any case, with or without the dot of the root. */
-export function isLocalhost(hostname: string): boolean {
+function isLocalhost(hostname: string): boolean {
   return foldName(hostname) === "localhost";
+}
+
+/** What `localhost` is, a name that never leaves the machine (RFC 6761 section 6.3); nothing for other names. */
+export function localhost(hostname: string, family: 4 | 6): string[] | undefined {
+  return isLocalhost(hostname) ? [family === 4 ? "127.0.0.1" : "::1"] : undefined;
 }
 
 /** Whether a host is this machine: 127.0.0.0/8, ::1, mapped forms of them, or `localhost`. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { foldName, isLocalhost } from "../core/address.ts";
+import { foldName, localhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import type { Network } from "../core/direct.ts";
 import { Scope, unlessAborted } from "../core/scope.ts";
@@ -47,10 +47,8 @@ class Resolver {
 
   /** The addresses of one family. @throws ProxyError when there is no such name, or nobody can say */
   async resolve(hostname: string, family: 4 | 6, ctx: Context): Promise<string[]> {
-    const here = listed(this.hosts, hostname, family);
+    const here = listed(this.hosts, hostname, family) ?? localhost(hostname, family);
     if (here !== undefined) return here;
-    // This name never leaves the machine (RFC 6761 section 6.3).
-    if (isLocalhost(hostname)) return [family === 4 ? "127.0.0.1" : "::1"];
     const name = foldName(hostname);
     if (!fits(name)) throw failure(`name not found: ${hostname}`);
     const looking = this.#cache.get(`${family} ${name}`, () => this.#ask(name, family));

@@ -4,7 +4,7 @@
  * @module
  */
 import { lookup } from "node:dns/promises";
-import { isLocalhost } from "../core/address.ts";
+import { localhost } from "../core/address.ts";
 import type { Context } from "../core/conn.ts";
 import { unlessAborted } from "../core/scope.ts";
 import { lookupFailure } from "./failures.ts";
@@ -19,8 +19,8 @@ export function resolve(hostname: string, family: 4 | 6, ctx: Context): Promise<
 const underWay = new Map<string, Promise<string[]>>();
 
 function addresses(hostname: string, family: 4 | 6): Promise<string[]> {
-  // This name never leaves the machine (RFC 6761 section 6.3).
-  if (isLocalhost(hostname)) return Promise.resolve([family === 4 ? "127.0.0.1" : "::1"]);
+  const here = localhost(hostname, family);
+  if (here !== undefined) return Promise.resolve(here);
   const key = `${family} ${hostname}`;
   const found = underWay.get(key) ?? find(hostname, family).finally(() => underWay.delete(key));
   underWay.set(key, found);

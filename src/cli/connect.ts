@@ -10,23 +10,17 @@ import { background } from "../core/handshake.ts";
 import { Inbox, type Valve } from "../core/inbox.ts";
 import { relay } from "../core/relay.ts";
 import { Trail } from "../core/trail.ts";
-import { configFromFlags } from "../config/load.ts";
-import { namedNetwork } from "../names/resolver.ts";
 import { makeRouter } from "../routing/router.ts";
-import { currentRuntime } from "../runtime/runtime.ts";
 import type { Command } from "./main.ts";
-import { parseTarget } from "./target.ts";
+import { configForTarget, parseTarget } from "./target.ts";
 
 /** Connects to a target. */
 export const connect: Command = {
   grammar: { operands: ["TARGET (host:port)"], values: ["c", "F"], flags: [] },
-  async run({ operands: [text], lists, values }) {
-    const target = parseTarget(text);
-    const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
-    const means = { network: namedNetwork(config, await currentRuntime()), timeouts: config.timeouts };
-    // The chain of -F is meant for this target; without it, the target takes its way like any other.
-    const routes = lists.F.length > 0 ? undefined : config.routes;
-    const { dialer } = await makeRouter({ ...config, routes }, means)({ target }, background);
+  async run(args) {
+    const target = parseTarget(args.operands[0]);
+    const { config, means } = await configForTarget(args);
+    const { dialer } = await makeRouter(config, means)({ target }, background);
     const upstream = await dialer.dial(target, { ...background, trail: new Trail() }).catch((error) => {
       throw asProxyError(error, { code: "failed", side: "local", stage: "connect" }).at(0, "direct");
     });

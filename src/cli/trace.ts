@@ -9,10 +9,7 @@ import { formatEndpoint } from "../core/address.ts";
 import type { Endpoint } from "../core/conn.ts";
 import type { Dialer } from "../core/dialer.ts";
 import { background } from "../core/handshake.ts";
-import { configFromFlags } from "../config/load.ts";
-import { namedNetwork } from "../names/resolver.ts";
 import { makeRouter, type Routed } from "../routing/router.ts";
-import { currentRuntime } from "../runtime/runtime.ts";
 import { UsageError } from "./arguments.ts";
 import { askedFor, askedOptions } from "./asked.ts";
 import type { Command } from "./main.ts";
@@ -22,7 +19,7 @@ import { picture, progress, summaryPicture } from "./trace/picture.ts";
 import type { Recorder } from "./trace/recorder.ts";
 import { type Traced, traceOnce } from "./trace/run.ts";
 import { summarize } from "./trace/summary.ts";
-import { parseTarget } from "./target.ts";
+import { configForTarget, parseTarget } from "./target.ts";
 
 /** Traces the way to a target. */
 export const trace: Command = {
@@ -32,19 +29,16 @@ export const trace: Command = {
     flags: ["json"],
   },
   async run(args) {
-    const { operands: [text], lists, values, flags } = args;
+    const { operands: [text], values, flags } = args;
     const target = parseTarget(text);
     const count = parseCount(values.count);
-    const config = await configFromFlags({ listeners: [], hops: [...lists.F], file: values.c });
+    const { config, means } = await configForTarget(args);
     const asked = askedFor(target, args, config);
-    const means = { network: namedNetwork(config, await currentRuntime()), timeouts: config.timeouts };
-    // As in `connect`, the chain of -F is meant for this target.
-    const routes = lists.F.length > 0 ? undefined : config.routes;
     let way: Routed;
     const runs: Traced[] = [];
     do {
       // Every run opens its own connections: those that are shared would hide what they cost.
-      way = await makeRouter({ ...config, routes }, means)(asked, background);
+      way = await makeRouter(config, means)(asked, background);
       runs.push(await watched(way.dialer, target));
     } while (runs.length < count);
     const name = formatEndpoint(target);

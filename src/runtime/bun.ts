@@ -10,6 +10,7 @@ import { background } from "../core/handshake.ts";
 import { Scope } from "../core/scope.ts";
 import { BunConn, handler } from "./bun_conn.ts";
 import { exchange } from "./datagram.ts";
+import { isScarce } from "./descriptors.ts";
 import { connectFailure, listenFailure } from "./failures.ts";
 import { join, spliced } from "./bun_relay.ts";
 import { endpoint } from "./outgoing.ts";
@@ -41,6 +42,7 @@ class Attempt {
       return void socket.terminate();
     }
     this.#scope.leave();
+    if (giveBack(socket)) return this.reject(connectFailure({ code: "EMFILE" }, this.address));
     const local = endpoint(socket.localAddress, socket.localPort);
     this.resolve(socket.data = new BunConn(socket, local, this.address, this.#scope.outgoing));
   }
@@ -64,8 +66,20 @@ async function routeError({ hostname, port }: Endpoint): Promise<string | undefi
     (await Bun.udpSocket({ hostname: any, connect: { hostname, port } })).close();
   } catch (error) {
     const { code } = error as { code?: string };
-    return ["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL"].find((known) => known === code);
+    return ["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "EMFILE", "ENFILE"].find((known) =>
+      known === code
+    );
   }
+}
+
+/** Closes a socket again for which there is no room. */
+function giveBack(socket: Socket<BunConn>): boolean {
+  const { fd } = socket as unknown as { readonly fd: number };
+  if (!isScarce(fd)) return false;
+  // The callbacks are for connections.
+  socket.data = undefined!;
+  socket.terminate();
+  return true;
 }
 
 /** The callbacks of all sockets that are connected. */
@@ -98,7 +112,9 @@ class BunListener implements Listener {
       reusePort,
       socket: {
         ...handler,
-        open: (socket: Socket<BunConn>) => this.#accept(socket.data = this.#wrap(socket)),
+        open: (socket: Socket<BunConn>) => {
+          if (!giveBack(socket)) this.#accept(socket.data = this.#wrap(socket));
+        },
       },
     };
     this.#listener = Bun.listen<BunConn>(options);

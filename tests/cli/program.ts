@@ -19,9 +19,13 @@ export interface Program extends AsyncDisposable {
   signal(name: NodeJS.Signals): void;
 }
 
-/** Starts it with these arguments. */
-export function program(args: readonly string[], options: Pick<RunOptions, "env" | "cwd"> = {}): Program {
-  const [runtime, ...before] = command;
+/** Starts it with these arguments; `by` is a command in front of it. */
+export function program(
+  args: readonly string[],
+  options: Pick<RunOptions, "env" | "cwd"> = {},
+  by: readonly string[] = [],
+): Program {
+  const [runtime, ...before] = [...by, ...command];
   const daemon: Daemon = start(runtime, [...before, ...args], options);
   let ended = false;
   daemon.exited.then(() => ended = true, () => ended = true);

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { Broken, Direction, Flow } from "../../core/relay.ts";
+import { isScarce } from "../descriptors.ts";
 import { abandon } from "./carrier.ts";
 import { epoll, type Libc, openLibc } from "./libc.ts";
 import {
@@ -158,7 +159,7 @@ export class KernelRelay {
       c.epollAdd(poll, fds.from, epoll.IN | epoll.RDHUP | epoll.EDGE, sourceEvent(slot)),
       c.epollAdd(poll, fds.to, epoll.OUT | epoll.EDGE, sourceEvent(slot) + 1),
     );
-    if (added === 0) {
+    if (added === 0 && !Object.values(fds).some(isScarce)) {
       if (bounded) c.receiveBuffer(fds.from, received / 2);
       return fds;
     }

@@ -1,17 +1,12 @@
 /**
- * A running `hopline serve --workers N`, and tunnels through it.
+ * A running `hopline serve --workers N`.
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { fromUtf8 } from "../support/bytes.ts";
 import type { Line } from "../support/hopline.ts";
-import type { Origin } from "../support/origins.ts";
 import { eventually } from "../support/process.ts";
-import { socks5 } from "../server/clients.ts";
-import { Wire } from "../server/wire.ts";
-import { endpoint, type Program, program } from "./program.ts";
+import { type Program, program } from "./program.ts";
 
 /** It, with its log at hand. */
 export interface Crew extends Program {
@@ -36,27 +31,6 @@ export function crew(workers: number, args: readonly string[]): Crew {
     logged: (event, n = 1) =>
       eventually(() => `line ${n} of ${event} in ${running.output()}`, () => of(event)[n - 1]),
   };
-}
-
-/** Opens a tunnel to an echo server; answers the reply's code with it. */
-export async function tunnel(address: string, echo: Origin): Promise<Wire & { readonly code: number }> {
-  const wire = await Wire.to(endpoint(address));
-  wire.send(socks5.ask(echo));
-  return Object.assign(wire, { code: await socks5.answer(wire) });
-}
-
-/** Opens a tunnel that has to stand. */
-export async function standing(address: string, echo: Origin): Promise<Wire> {
-  const wire = await tunnel(address, echo);
-  assertEquals(wire.code, socks5.success);
-  await echoes(wire);
-  return wire;
-}
-
-/** That a tunnel is alive. */
-export async function echoes(wire: Wire, text = "hello"): Promise<void> {
-  wire.send(text);
-  assertEquals(fromUtf8(await wire.read(text.length)), text);
 }
 
 /** The number of the worker that gave this id. */

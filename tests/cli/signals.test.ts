@@ -7,16 +7,15 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { after, before, test } from "node:test";
-import { fromUtf8 } from "../support/bytes.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
 import { command } from "../support/hopline.ts";
 import { start } from "../support/process.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { outcome } from "../support/traffic.ts";
-import { socks5 } from "../server/clients.ts";
 import { serving } from "../server/serving.ts";
 import { Wire } from "../server/wire.ts";
 import { endpoint, program } from "./program.ts";
+import { echoes, standing } from "./tunnels.ts";
 
 const stack = new AsyncDisposableStack();
 const directory = stack.use(temporaryDirectory());
@@ -26,29 +25,16 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-async function tunnel(address: string): Promise<Wire> {
-  const wire = await Wire.to(endpoint(address));
-  wire.send(socks5.ask(echo), "early");
-  assertEquals(await socks5.answer(wire), 0);
-  assertEquals(fromUtf8(await wire.read(5)), "early");
-  return wire;
-}
-
-async function stillEchoes(wire: Wire): Promise<void> {
-  wire.send("again");
-  assertEquals(fromUtf8(await wire.read(5)), "again");
-}
-
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   test(`${signal} stops accepting, lets a live tunnel finish, and exits with 0`, async () => {
     await using proxy = program(["-L", "127.0.0.1:0"]);
     const address = await proxy.address();
-    using wire = await tunnel(address);
+    using wire = await standing(address, echo);
     proxy.signal(signal);
     await assertRejects(async () => {
       for (;;) (await Wire.to(endpoint(address)))[Symbol.dispose]();
     });
-    await stillEchoes(wire);
+    await echoes(wire);
     assertEquals(await outcome(proxy.exited, 100), "pending");
     wire.end();
     assertEquals(await wire.ending(), "fin");
@@ -58,7 +44,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   test(`a second ${signal} exits at once`, async () => {
     await using proxy = program(["-L", "127.0.0.1:0"]);
     const address = await proxy.address();
-    using wire = await tunnel(address);
+    using wire = await standing(address, echo);
     proxy.signal(signal);
     await assertRejects(async () => {
       for (;;) (await Wire.to(endpoint(address)))[Symbol.dispose]();
@@ -80,7 +66,7 @@ test("without a tunnel SIGTERM exits with 0 and without a word about errors", as
 test("after timeouts.drain the rest is cut, and the exit status is 0 all the same", async () => {
   const file = directory.write("drain.yaml", "listeners: ['127.0.0.1:0']\ntimeouts: { drain: 300ms }\n");
   await using proxy = program(["-c", file]);
-  using wire = await tunnel(await proxy.address());
+  using wire = await standing(await proxy.address(), echo);
   proxy.signal("SIGTERM");
   assertEquals(await proxy.exited, 0);
   await wire.ending();
@@ -98,16 +84,16 @@ for (const [extension, write] of forms) {
     const file = directory.write(`reload.${extension}`, write({ listeners }));
     await using proxy = program(["-c", file]);
     const address = await proxy.address();
-    using live = await tunnel(address);
+    using live = await standing(address, echo);
     const chains = { out: [`socks5://127.0.0.1:${hop.at.port}`] };
     writeFileSync(file, write({ listeners: [...listeners, "127.0.0.1:0"], chains }));
     proxy.signal("SIGHUP");
     await proxy.said(/config\.reloaded file=\S+reload/);
-    using wire = await tunnel(address);
-    using _second = await tunnel(await proxy.address(1));
+    using wire = await standing(address, echo);
+    using _second = await standing(await proxy.address(1), echo);
     wire.end();
     assertEquals((await hop.logged("tunnel.closed")).fields.target, echo.address);
-    await stillEchoes(live);
+    await echoes(live);
   });
 }
 
@@ -116,7 +102,7 @@ test("SIGHUP refuses a bad file whole: its problems are logged, and the old conf
   const file = directory.write("refused.json", JSON.stringify({ listeners }));
   await using proxy = program(["-c", file]);
   const address = await proxy.address();
-  using live = await tunnel(address);
+  using live = await standing(address, echo);
   writeFileSync(
     file,
     `{\n  "listeners": ["127.0.0.1:0"],\n  "hosp": {},\n  "timeouts": { "idle": "x" }\n}\n`,
@@ -124,31 +110,31 @@ test("SIGHUP refuses a bad file whole: its problems are logged, and the old conf
   proxy.signal("SIGHUP");
   await proxy.said(/error config\.refused message="\S+refused\.json:3:3: hosp: /);
   await proxy.said(/error config\.refused message="\S+refused\.json:4:\d+: timeouts\.idle: /);
-  await stillEchoes(live);
-  (await tunnel(address))[Symbol.dispose]();
+  await echoes(live);
+  (await standing(address, echo))[Symbol.dispose]();
   assertEquals(proxy.output().match(/listener\.ready/g)?.length, 1);
 
   // A port that is taken is found only when it is tried.
   writeFileSync(file, JSON.stringify({ listeners: ["127.0.0.1:0", echo.address] }));
   proxy.signal("SIGHUP");
   await proxy.said(new RegExp(`error config\\.refused message="can't listen on ${echo.address}: `));
-  (await tunnel(address))[Symbol.dispose]();
-  await stillEchoes(live);
+  (await standing(address, echo))[Symbol.dispose]();
+  await echoes(live);
 
   writeFileSync(file, JSON.stringify({ listeners }));
   proxy.signal("SIGHUP");
   await proxy.said(/config\.reloaded/);
-  await stillEchoes(live);
+  await echoes(live);
 });
 
 test("SIGHUP without a file changes nothing", async () => {
   await using proxy = program(["-L", `127.0.0.1:${await freePort()}`]);
   const address = await proxy.address();
-  using live = await tunnel(address);
+  using live = await standing(address, echo);
   proxy.signal("SIGHUP");
   await proxy.said(/config\.reloaded/);
-  await stillEchoes(live);
-  (await tunnel(address))[Symbol.dispose]();
+  await echoes(live);
+  (await standing(address, echo))[Symbol.dispose]();
 });
 
 test("a signal that comes with the first line of the log is heeded", async () => {

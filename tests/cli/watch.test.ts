@@ -7,13 +7,11 @@ import { assertEquals } from "@std/assert";
 import { renameSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { watchFiles } from "../../src/cli/watch.ts";
-import { fromUtf8 } from "../support/bytes.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { rest } from "../support/traffic.ts";
-import { socks5 } from "../server/clients.ts";
-import { Wire } from "../server/wire.ts";
-import { endpoint, program } from "./program.ts";
+import { program } from "./program.ts";
+import { echoes, standing, tunnel } from "./tunnels.ts";
 
 const stack = new AsyncDisposableStack();
 const directory = stack.use(temporaryDirectory());
@@ -23,28 +21,16 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-async function tunnel(address: string): Promise<Wire> {
-  const wire = await Wire.to(endpoint(address));
-  wire.send(socks5.ask(echo));
-  assertEquals(await socks5.answer(wire), 0);
-  return wire;
-}
-
-async function echoes(wire: Wire, text: string): Promise<void> {
-  wire.send(text);
-  assertEquals(fromUtf8(await wire.read(text.length)), text);
-}
-
 test("a configuration is taken up when it changes, in place or by another in its place", async () => {
   const address = `127.0.0.1:${await freePort()}`;
   const file = directory.write("watched.json", JSON.stringify({ listeners: [address] }));
   await using proxy = program(["-c", file, "--watch"]);
-  using live = await tunnel(await proxy.address());
+  using live = await standing(await proxy.address(), echo);
   writeFileSync(file, JSON.stringify({ listeners: [address, "127.0.0.1:0"] }));
-  using _second = await tunnel(await proxy.address(1));
+  using _second = await standing(await proxy.address(1), echo);
   const other = directory.write("other.json", JSON.stringify({ listeners: [address, "127.0.0.2:0"] }));
   renameSync(other, file);
-  using _third = await tunnel(await proxy.address(2));
+  using _third = await standing(await proxy.address(2), echo);
   await echoes(live, "still here");
 });
 
@@ -57,15 +43,14 @@ test("so is a file that the configuration names, and one that was refused once i
   const file = directory.write("lists.json", JSON.stringify(config));
   await using proxy = program(["-c", file, "--watch"]);
   const address = await proxy.address();
-  (await tunnel(address))[Symbol.dispose]();
+  (await standing(address, echo))[Symbol.dispose]();
   writeFileSync(list, "not a name\n");
   await proxy.said(/config\.refused .*blocked\.txt:1/);
-  (await tunnel(address))[Symbol.dispose]();
+  (await standing(address, echo))[Symbol.dispose]();
   writeFileSync(list, "127.0.0.1\n");
   await proxy.said(/config\.reloaded/);
-  using wire = await Wire.to(endpoint(address));
-  wire.send(socks5.ask(echo));
-  assertEquals(await socks5.answer(wire), 2);
+  using wire = await tunnel(address, echo);
+  assertEquals(wire.code, 2);
 });
 
 test("a file that changed between being read and the first look is noticed", async () => {
@@ -84,7 +69,7 @@ test("twenty reloads under load cut no tunnel and turn no client away", async ()
   const file = directory.write("reloads.json", config(0));
   await using proxy = program(["-c", file]);
   await proxy.address();
-  const live = await Promise.all(Array.from({ length: 30 }, () => tunnel(address)));
+  const live = await Promise.all(Array.from({ length: 30 }, () => standing(address, echo)));
   let over = false;
   let turns = 0;
   const talk = Promise.all(live.map(async (wire) => {
@@ -93,7 +78,7 @@ test("twenty reloads under load cut no tunnel and turn no client away", async ()
   let served = 0;
   const come = (async () => {
     for (; !over; served++) {
-      using wire = await tunnel(address);
+      using wire = await standing(address, echo);
       await echoes(wire, "hello");
     }
   })();

@@ -12,8 +12,9 @@ import { eventually } from "../support/process.ts";
 import { outcome } from "../support/traffic.ts";
 import { clients } from "../server/clients.ts";
 import { Wire } from "../server/wire.ts";
-import { crew, echoes, gone, standing, workerOf } from "./crew.ts";
+import { crew, gone, workerOf } from "./crew.ts";
 import { endpoint } from "./program.ts";
+import { echoes, standing } from "./tunnels.ts";
 
 const stack = new AsyncDisposableStack();
 let echo: Origin;

@@ -15,8 +15,9 @@ import { echoOrigin, listen, type Origin } from "../support/origins.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { httpAnswer, socks5 } from "../server/clients.ts";
 import { Wire } from "../server/wire.ts";
-import { type Crew, crew, echoes, standing, tunnel, workerOf } from "./crew.ts";
+import { type Crew, crew, workerOf } from "./crew.ts";
 import { endpoint } from "./program.ts";
+import { echoes, standing, tunnel } from "./tunnels.ts";
 
 const stack = new AsyncDisposableStack();
 const directory = stack.use(temporaryDirectory());

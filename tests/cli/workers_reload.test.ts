@@ -11,7 +11,8 @@ import { echoOrigin, type Origin } from "../support/origins.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { rest } from "../support/traffic.ts";
 import { serving } from "../server/serving.ts";
-import { type Crew, crew, echoes, standing, workerOf } from "./crew.ts";
+import { type Crew, crew, workerOf } from "./crew.ts";
+import { echoes, standing } from "./tunnels.ts";
 
 const stack = new AsyncDisposableStack();
 const directory = stack.use(temporaryDirectory());

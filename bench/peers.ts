@@ -5,6 +5,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { squidAlone } from "../tests/support/peers.ts";
 import type { Command, Contender, Place } from "./contender.ts";
 
 function microsocksAt(port: number): Command {
@@ -125,16 +126,7 @@ function squidAt(port: number, { directory, tunnels }: Place): Command {
 http_access allow all
 access_log none
 cache_log /dev/null
-cache deny all
-coredump_dir ${directory.path}
-pid_filename none
-netdb_filename none
-pinger_enable off
-visible_hostname squid.test
-shutdown_lifetime 0 seconds
-max_filedescriptors ${2 * tunnels + 200}
-cache_effective_user proxy
-`,
+${squidAlone(directory, 2 * tunnels + 200)}`,
   );
   return ["squid", "-N", "-f", file];
 }

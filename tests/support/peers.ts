@@ -10,7 +10,7 @@ import type { Certificate } from "./certificates.ts";
 import { eventually, must, start } from "./process.ts";
 import { type Served, served, type Starting } from "./served.ts";
 import { sshOptions, type SshServer } from "./ssh.ts";
-import { freePort, temporaryDirectory } from "./temporary.ts";
+import { type Directory, freePort, temporaryDirectory } from "./temporary.ts";
 
 /** A proxy server of another make. */
 export interface Peer extends Served {
@@ -96,6 +96,20 @@ export interface SquidOptions {
   readonly credentials?: Credentials;
 }
 
+/** What keeps squid from a cache, from the network and from files elsewhere. */
+export function squidAlone({ path }: Directory, descriptors: number): string {
+  return `cache deny all
+coredump_dir ${path}
+pid_filename none
+netdb_filename none
+pinger_enable off
+visible_hostname squid.test
+shutdown_lifetime 0 seconds
+max_filedescriptors ${descriptors}
+cache_effective_user proxy
+`;
+}
+
 /** The office proxy: nothing but CONNECT, to nothing but the given ports. */
 export async function squid({ ports, plain = false, credentials }: SquidOptions): Promise<Peer> {
   const directory = temporaryDirectory();
@@ -123,16 +137,7 @@ ${plain ? "" : "http_access deny !permitted"}
 ${gate}http_access allow all
 access_log stdio:${log}
 cache_log ${directory.join("cache.log")}
-cache deny all
-coredump_dir ${directory.path}
-pid_filename none
-netdb_filename none
-pinger_enable off
-visible_hostname squid.test
-shutdown_lifetime 0 seconds
-max_filedescriptors 1024
-cache_effective_user proxy
-`,
+${squidAlone(directory, 1024)}`,
   );
   const daemon = start("squid", ["-N", "-f", file]);
   // Asked to end, squid takes two seconds; its helper ends by itself when squid is gone.

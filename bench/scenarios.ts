@@ -144,10 +144,12 @@ function bulk(
   };
 }
 
+const any: readonly Role[] = ["socks5", "http", "tcp"];
+
 const idle: Scenario = {
   name: "idle",
   title: "Idle tunnels",
-  roles: ["socks5", "http", "tcp"],
+  roles: any,
   metrics: [
     { name: "KB/tunnel, fresh", better: "less", digits: 1 },
     { name: "KB/tunnel, after 32 KiB each way", better: "less", digits: 1 },
@@ -174,7 +176,7 @@ const idle: Scenario = {
 const starting: Scenario = {
   name: "start",
   title: "From start to listening",
-  roles: ["socks5", "http", "tcp"],
+  roles: any,
   metrics: [
     { name: "ms", better: "less", digits: 0 },
     { name: "MB at rest", better: "less", digits: 1 },
@@ -183,7 +185,6 @@ const starting: Scenario = {
     Promise.resolve({ ms: running.startSeconds * 1000, "MB at rest": memoryKb(running.pids) / 1000 }),
 };
 
-const any: readonly Role[] = ["socks5", "http", "tcp"];
 const ways = ["down", "up", "both"] as const;
 
 /** All of them, in the order of the tables. */

@@ -40,7 +40,20 @@ const commands: Record<string, Command> = {
 
 /** Runs the command line of this process, and ends it. */
 export async function main(): Promise<void> {
-  process.exit(await run(process.argv.slice(2)));
+  const outputs = [process.stdout, process.stderr].map(written);
+  process.exitCode = await run(process.argv.slice(2));
+  await Promise.all(outputs.map((end) => end()));
+  process.exit();
+}
+
+/** Waits until what was printed has left the process, or nobody wants it: the exit would cut off what has not. */
+function written(stream: NodeJS.WriteStream): () => Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  stream.on("error", () => resolve());
+  return () => {
+    stream.end(() => resolve());
+    return promise;
+  };
 }
 
 /** Runs one command line; resolves to its exit status: 0 done, 1 failed, 2 used wrongly. */

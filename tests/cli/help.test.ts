@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hoplineCommand, root } from "../support/hopline.ts";
+import { jsonSchema } from "../../src/config/schema.ts";
+import { command, hoplineCommand, root } from "../support/hopline.ts";
+import { must } from "../support/process.ts";
 
 async function printed(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await hoplineCommand(args);
@@ -105,4 +107,12 @@ test("schema prints a JSON Schema that knows every key of the file", async () =>
   for (const key of ["listeners", "hops", "chains", "timeouts", "limits", "log"]) {
     assertMatch(properties[key].description, /^[A-Z].*\.$/);
   }
+});
+
+test("a reader that is slow gets all that is printed", async () => {
+  const line = [...command, "schema"].map((word) => `'${word}'`).join(" ");
+  const { stdout } = await must("/bin/sh", ["-c", `${line} | { sleep 0.5; cat; }`]);
+  // More than fits into a pipe.
+  assert(stdout.length > 100_000);
+  assertEquals(JSON.parse(String(stdout)), jsonSchema());
 });

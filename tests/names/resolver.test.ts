@@ -4,6 +4,9 @@
  * @module
  */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { createSecureServer } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
 import { after, before, test } from "node:test";
 import { validateConfig } from "../../src/config/load.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
@@ -14,6 +17,7 @@ import { namedNetwork } from "../../src/names/resolver.ts";
 import { currentRuntime } from "../../src/runtime/runtime.ts";
 import { authority, type Certificate } from "../support/certificates.ts";
 import { nameServer, type TestNameServer, type Zone } from "../support/name_server.ts";
+import { listen } from "../support/origins.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { serving } from "../server/serving.ts";
 
@@ -159,6 +163,18 @@ test("the next server is asked when one is not there, is silent or can't say", a
   assertEquals(await look(names, "sick.test"), ["192.0.2.7"]);
   assertEquals(await look(names, "mute.test"), ["192.0.2.8"]);
   assertEquals(sick.asked, ["udp sick.test A", "udp mute.test A"]);
+});
+
+test("an answer by HTTPS that is longer than any message is refused, whatever the version", async () => {
+  const pems = { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) };
+  const answers = (_: unknown, response: { end(body: Uint8Array): void }) =>
+    response.end(new Uint8Array(70_000));
+  for (const server of [createHttpsServer(pems, answers), createSecureServer(pems, answers)]) {
+    await using origin = await listen(server);
+    const names = await network({ servers: [`https://127.0.0.1:${origin.port}/?${trusting()}`] });
+    const error = await assertRejects(() => look(names, "a.test"), ProxyError);
+    assertMatch(error.message, /: its answer is longer than 65536 bytes$/);
+  }
 });
 
 test("a server's certificate is verified, and the reason is told", async () => {

@@ -7,6 +7,7 @@ import {
   BufferedConn,
   type Client,
   type Conn,
+  type Context,
   type Endpoint,
   type Guard,
   type Outgoing,
@@ -175,7 +176,7 @@ class ClientSession implements Session {
       await handler.handle(buffered, this, next);
     } catch (error) {
       // What was written in refusal arrives before the end.
-      if (!this.handshake.aborted) await linger(buffered);
+      if (!this.handshake.aborted) await linger(buffered, this.house.stopping);
       throw error;
     } finally {
       if (!this.tunnelled) buffered.close();
@@ -204,7 +205,7 @@ class ClientSession implements Session {
     try {
       way = await this.open(protocol, { target, user, configured, layer, among });
     } catch (failure) {
-      return await answer(conn, request.refused(failure as ProxyError));
+      return await answer(conn, request.refused(failure as ProxyError), this.house.stopping);
     }
     const accepted = request.accepted(way.conn.localAddr);
     // Should the client be gone, the relay finds out.
@@ -230,12 +231,12 @@ class ClientSession implements Session {
 }
 
 /** Tells the client; one whose protocol has no words for it is told by a reset. */
-async function answer(conn: BufferedConn, bytes: Uint8Array): Promise<void> {
+async function answer(conn: BufferedConn, bytes: Uint8Array, house: Context): Promise<void> {
   if (bytes.length === 0) return conn.abort();
   try {
     await conn.write(bytes);
   } catch {
     return; // the client has gone; there is nobody to tell
   }
-  await linger(conn);
+  await linger(conn, house);
 }

@@ -3,18 +3,25 @@
  *
  * @module
  */
-import type { Conn } from "./conn.ts";
+import type { Conn, Context } from "./conn.ts";
+import { Scope } from "./scope.ts";
 
 /** As long as servers of other makes wait for such a peer. */
 const longest = 5000;
+/** As long as one is waited for when nothing else is left to do. */
+const shortest = 250;
 const most = 4 * 1024 * 1024;
 
 /**
  * Ends our side and reads the peer's away, within bounds: closing a socket that holds unread bytes makes the kernel
  * send a reset, which can overtake the answer.
+ *
+ * @param house aborts when the server stops: then there is little time left
  */
-export async function linger(conn: Conn): Promise<void> {
-  const timer = setTimeout(() => conn.close(), longest);
+export async function linger(conn: Conn, house: Context): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const hurry = () => timer = setTimeout(() => conn.close(), shortest);
+  const patience = new Scope(house, { abort: hurry }).limit(longest - shortest);
   try {
     await conn.closeWrite();
     const sink = new Uint8Array(16 * 1024);
@@ -26,6 +33,7 @@ export async function linger(conn: Conn): Promise<void> {
   } catch {
     // it is gone
   } finally {
+    patience.leave();
     clearTimeout(timer);
     conn.close();
   }

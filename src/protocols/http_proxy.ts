@@ -64,7 +64,7 @@ class Client {
     arrived();
     const client = new Http1Downstream(conn, await this.#parse(head), session);
     this.#known = await serveRequest(client, client.request, session, this.pool) || this.#known;
-    if (!client.again) await linger(conn);
+    if (!client.again) await linger(conn, { signal: session.stopping });
     return client.again;
   }
 

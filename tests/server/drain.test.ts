@@ -83,6 +83,20 @@ test("a client that was accepted before and asks during the drain is refused", a
   await closing;
 });
 
+test("a client that has been refused and does not leave is not waited for", async () => {
+  await using house = await serving({ routes: [{ via: "reject" }] });
+  using waiting = new DisposableStack();
+  for (const client of clients) {
+    const wire = waiting.use(await Wire.to(house.at));
+    wire.send(client.ask(echo));
+    await client.answer(wire);
+  }
+  using garbage = await Wire.to(house.at);
+  garbage.send("CONNECT nowhere HTTP/1.1\r\n\r\n");
+  assertEquals((await httpAnswer(garbage)).status, 400);
+  assertEquals(await outcome(house.server.close(0), 3000), "value");
+});
+
 test("after the drain the rest is cut, tunnels and dials under way alike", async () => {
   await using hop = await scripted();
   await using stuck = await serving({ chains: { out: [`http://${hop.address}`] } });

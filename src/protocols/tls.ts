@@ -120,9 +120,14 @@ async function secureClient(
   return new TlsConn(socket, carrier, conn, "upstream", socket.alpnProtocol || null);
 }
 
-function checkVerified({ authorized, authorizationError: code }: TLSSocket): void {
-  if (authorized) return;
-  throw explained(Object.assign(new Error(String(code)), { code: String(code) }), "upstream");
+function checkVerified(socket: TLSSocket): void {
+  if (!socket.authorized) throw explained(unverified(socket) ?? new Error("not verified"), "upstream");
+}
+
+/** What is wrong with the peer's certificate. Deno says of a client's no more than that the socket hung up. */
+function unverified(socket?: TLSSocket): Error | undefined {
+  const code = socket?.authorizationError;
+  return code ? Object.assign(new Error(String(code)), { code: String(code) }) : undefined;
 }
 
 function checkPins(socket: TLSSocket, pins: readonly string[]): void {
@@ -201,7 +206,9 @@ export class TlsTerminator {
         if (signal.aborted) cancel();
         signal.addEventListener("abort", cancel);
         server.once("secureConnection", resolve);
-        server.once("tlsClientError", (error: Error) => reject(explained(error, "client")));
+        server.once("tlsClientError", (error: Error, socket?: TLSSocket) => {
+          reject(explained(unverified(socket) ?? error, "client"));
+        });
         onCut(carrier, () => reject(failure("client", cutShort)));
         server.on("keylog", (line: Uint8Array) => carrier.keylog(line));
         server.emit("connection", carrier);

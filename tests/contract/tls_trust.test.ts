@@ -146,14 +146,18 @@ for (const [name, { because, ...what }] of Object.entries(refused)) {
 }
 
 for (
-  const [name, options] of [
-    ["none", () => ({ ca })],
-    ["one of an unknown issuer", () => ({ ca, ...clients.foreign })],
+  const [name, options, because] of [
+    ["none", () => ({ ca }), "a client certificate is required"],
+    [
+      "one of an unknown issuer",
+      () => ({ ca, ...clients.foreign }),
+      "the certificate's issuer is not trusted",
+    ],
   ] as const
 ) {
   test(`a client certificate is required, and the client shows ${name}`, async () => {
     const [client, server] = await attempt({ options, clientCa: () => ca });
-    const error = await assertRejects(() => server, ProxyError);
+    const error = await assertRejects(() => server, ProxyError, because);
     assertEquals([error.code, error.side, error.stage], ["tls", "client", "tls"]);
     // In TLS 1.3 a client learns that only when it reads.
     assertEquals(await client.then(ending, () => "error"), "error");

@@ -62,6 +62,8 @@ export const Setting = {
 
 /** The longest payload that we take and send: the least that everybody has to take. */
 export const maxFrame = 16 * 1024;
+/** The longest that anybody may say to take. */
+export const longestFrame = 0xff_ffff;
 export const frameHeader = 9;
 /** The window of streams and connections that say nothing else. */
 export const defaultWindow = 65_535;

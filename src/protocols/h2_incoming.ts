@@ -13,6 +13,8 @@ import {
   Flag,
   type Frame,
   frame,
+  longestFrame,
+  maxFrame,
   mostWindow,
   Setting,
   Type,
@@ -71,7 +73,8 @@ export class Incoming {
     else if (type === Type.GOAWAY) this.#goaway(next);
     else if (type === Type.WINDOW_UPDATE) this.#windowUpdate(next);
     else if (type === Type.PUSH_PROMISE) throw new ConnectionError(Code.PROTOCOL_ERROR, "PUSH_PROMISE");
-    // PRIORITY says nothing any more, and unknown types are for others.
+    else if (type === Type.PRIORITY) this.#priority(next);
+    // Unknown types are for others.
     else this.budget.spend(Cost.idleFrame, "frames that say nothing");
   }
 
@@ -161,6 +164,13 @@ export class Incoming {
 
   #setting(id: number, value: number): void {
     if (id === Setting.MAX_CONCURRENT_STREAMS) this.connection.peerStreams = value;
+    // A server has nothing to allow here.
+    if (id === Setting.ENABLE_PUSH && value > (this.options.role === "server" ? 1 : 0)) {
+      throw new ConnectionError(Code.PROTOCOL_ERROR, `SETTINGS_ENABLE_PUSH of ${value}`);
+    }
+    if (id === Setting.MAX_FRAME_SIZE && (value < maxFrame || value > longestFrame)) {
+      throw new ConnectionError(Code.PROTOCOL_ERROR, `SETTINGS_MAX_FRAME_SIZE of ${value}`);
+    }
     if (id !== Setting.INITIAL_WINDOW_SIZE) return;
     if (value > mostWindow) throw new ConnectionError(Code.FLOW_CONTROL_ERROR, "a window beyond 2^31-1");
     for (const stream of this.connection.streams.values()) {
@@ -174,17 +184,25 @@ export class Incoming {
   #ping({ stream, flags, payload }: Frame): void {
     if (stream !== 0) throw new ConnectionError(Code.PROTOCOL_ERROR, "PING on a stream");
     if (payload.length !== 8) throw new ConnectionError(Code.FRAME_SIZE_ERROR, "PING has 8 bytes");
-    if (flags & Flag.ACK) {
-      this.connection.answered(uint32(payload, 4));
-    } else {
-      this.budget.spend(Cost.idleFrame, "PING");
-      this.connection.send(frame(Type.PING, Flag.ACK, 0, payload));
+    this.budget.spend(Cost.idleFrame, "PING");
+    if (flags & Flag.ACK) this.connection.answered(uint32(payload, 4));
+    else this.connection.send(frame(Type.PING, Flag.ACK, 0, payload));
+  }
+
+  /** It says nothing any more (section 5.3.2). */
+  #priority({ stream: id, payload }: Frame): void {
+    if (id === 0) throw new ConnectionError(Code.PROTOCOL_ERROR, "PRIORITY on no stream");
+    this.budget.spend(Cost.idleFrame, "PRIORITY");
+    const stream = this.connection.streams.get(id);
+    if (payload.length !== 5 && stream !== undefined) {
+      this.connection.misused(stream, Code.FRAME_SIZE_ERROR, "PRIORITY has 5 bytes");
     }
   }
 
   #goaway({ stream, payload }: Frame): void {
     if (stream !== 0) throw new ConnectionError(Code.PROTOCOL_ERROR, "GOAWAY on a stream");
     if (payload.length < 8) throw new ConnectionError(Code.FRAME_SIZE_ERROR, "GOAWAY has 8 bytes");
+    this.budget.spend(Cost.idleFrame, "GOAWAY");
     const last = uint32(payload, 0) & mostWindow;
     const code = uint32(payload, 4);
     const why = code === Code.NO_ERROR ? "the proxy is closing the connection" : `GOAWAY (${codeName(code)})`;

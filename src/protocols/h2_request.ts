@@ -16,7 +16,7 @@ export interface Request {
 
 const fieldName = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // deno-lint-ignore no-control-regex
-const badValue = /[\x00\r\n]|^[ \t]|[ \t]$/;
+const badValue = /[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$/;
 const badValueWords = "a field value with a character that has no place there";
 /** What only a connection of HTTP/1 could mean (section 8.2.2). */
 const ofHttp1 = ["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"];

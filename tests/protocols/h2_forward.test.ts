@@ -173,6 +173,7 @@ for (
     ["trailers that do not end it", {}, [h2.headers(1, { "x": "y" })]],
     ["a pseudo-header field in trailers", {}, [h2.headers(1, { ":status": "200" }, true)]],
     ["Connection in trailers", {}, [h2.headers(1, { "connection": "x" }, true)]],
+    ["a control character in trailers", {}, [h2.headers(1, { "x": "a\x02b" }, true)]],
   ] as [string, Record<string, string>, Uint8Array[]][]
 ) {
   test(`a body with ${what} is PROTOCOL_ERROR, and never whole at its server`, async () => {
@@ -203,6 +204,7 @@ for (
     ["a host that contradicts", { ...request, "host": "b.example" }],
     ["a scheme that is none", { ...request, ":scheme": "ht tp" }],
     ["Upgrade", { ...request, "upgrade": "websocket" }],
+    ["a control character in a value", { ...request, "x": "a\x01b" }],
   ] as [string, Record<string, string>, boolean?][]
 ) {
   test(`a request with ${what} is PROTOCOL_ERROR, and the connection lives`, async () => {

@@ -340,6 +340,15 @@ for (
       peer.conn.close();
     }],
     ["an answer without a status", "closed", answering({ "x": "y" })],
+    [
+      "leave to push, which is not a server's to give,",
+      "closed",
+      async (peer: h2.RawPeer) => {
+        await peer.until(h2.HEADERS);
+        await peer.send(h2.raw(h2.SETTINGS, 0, 0, Uint8Array.of(0, 2, 0, 0, 0, 1)));
+        await peer.goaway();
+      },
+    ],
   ] as const
 ) {
   test(`${what} is ${code}`, async () => {

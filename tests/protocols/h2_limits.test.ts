@@ -24,6 +24,8 @@ function flood({ peer }: Client, more: (round: number) => Uint8Array): void {
 
 const id = (round: number) => 2 * round + 3;
 const settings = h2.raw(h2.SETTINGS, 0, 0);
+const setting = (id: number, value: number) =>
+  h2.raw(h2.SETTINGS, 0, 0, concat(Uint8Array.of(0, id), h2.number(value)));
 const path = { ":method": "CONNECT", ":authority": "a:1", ":path": "/" };
 
 for (
@@ -39,6 +41,8 @@ for (
     "WINDOW_UPDATE": () => h2.raw(h2.WINDOW_UPDATE, 0, 1, h2.number(1)),
     "PRIORITY": () => h2.raw(2, 0, 1, new Uint8Array(5)),
     "frames of unknown types": () => h2.raw(99, 0, 0),
+    "answers to PINGs that nobody sent": () => h2.raw(h2.PING, 1, 0, new Uint8Array(8)),
+    "GOAWAY": () => h2.raw(h2.GOAWAY, 0, 0, new Uint8Array(8)),
     "header blocks without end (CVE-2024-27316)": (round) =>
       round === 0
         ? h2.raw(h2.HEADERS, 0, 3, new Uint8Array(100))
@@ -103,6 +107,11 @@ for (
     ["padding longer than its frame", 1, h2.raw(h2.DATA, 8, 1, Uint8Array.of(9, 0))],
     ["SETTINGS on a stream", 1, h2.raw(h2.SETTINGS, 0, 1)],
     ["SETTINGS of 5 bytes", 6, h2.raw(h2.SETTINGS, 0, 0, new Uint8Array(5))],
+    ["SETTINGS_ENABLE_PUSH of 2", 1, setting(2, 2)],
+    ["SETTINGS_INITIAL_WINDOW_SIZE of 2^31", 3, setting(4, 2 ** 31)],
+    ["SETTINGS_MAX_FRAME_SIZE of less than 2^14", 1, setting(5, 2 ** 14 - 1)],
+    ["SETTINGS_MAX_FRAME_SIZE of 2^24", 1, setting(5, 2 ** 24)],
+    ["PRIORITY on stream 0", 1, h2.raw(2, 0, 0, new Uint8Array(5))],
     ["PING of 7 bytes", 6, h2.raw(h2.PING, 0, 0, new Uint8Array(7))],
     ["RST_STREAM of 3 bytes", 6, h2.raw(h2.RST_STREAM, 0, 1, new Uint8Array(3))],
     ["a frame that is too long", 6, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 1)],
@@ -124,6 +133,15 @@ test("a stream's window is a stream's matter: more than 2^31-1 resets it alone",
   await peer.send(h2.raw(h2.WINDOW_UPDATE, 0, 1, h2.number(0x7fff_ffff)));
   assertEquals(await peer.resetOf(1), FLOW);
   await peer.send(h2.connectTo(3, "a:1"));
+  await peer.until(h2.HEADERS, 3);
+});
+
+test("settings at their bounds are taken, and PRIORITY of 4 bytes is its stream's matter alone", async () => {
+  const { peer } = await h2Tunnel();
+  await peer.send(setting(2, 1), setting(4, 2 ** 31 - 1), setting(5, 2 ** 14), setting(5, 2 ** 24 - 1));
+  await peer.send(h2.raw(2, 0, 1, new Uint8Array(4)));
+  assertEquals(await peer.resetOf(1), 6);
+  await peer.send(h2.raw(2, 0, 9, new Uint8Array(4)), h2.connectTo(3, "a:1"));
   await peer.until(h2.HEADERS, 3);
 });
 

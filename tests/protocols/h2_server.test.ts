@@ -129,6 +129,8 @@ for (
     "a field with a space": { ...connect, "x y": "z" },
     "a line break in a value": { ...connect, "x": "a\r\nb" },
     "NUL in a value": { ...connect, "x": "a\0b" },
+    "a control character in a value": { ...connect, "x": "a\x1bb" },
+    "a value that begins with a space": { ...connect, "x": " a" },
     "Connection": { ...connect, "connection": "close" },
     "Transfer-Encoding": { ...connect, "transfer-encoding": "chunked" },
     "TE other than trailers": { ...connect, "te": "gzip" },

@@ -46,6 +46,16 @@ export const headEnd: Find = (head, from) => {
   return -1;
 };
 
+/** The end of a response's head; of what is no HTTP, such as the greeting of an SSH server, the first line will do. */
+export const responseEnd: Find = (bytes, from) =>
+  isHttp(bytes) ? headEnd(bytes, from) : bytes.indexOf(10) + 1 || -1;
+
+const version = Uint8Array.from("HTTP/", (character) => character.charCodeAt(0));
+
+function isHttp(bytes: Uint8Array): boolean {
+  return version.every((byte, index) => (bytes[index] ?? byte) === byte);
+}
+
 const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
 const requestLine = new RegExp(`^(${token}) ([\\x21-\\x7e]+) HTTP/1\\.([01])$`);
 const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: (.*))?$/;

@@ -20,6 +20,7 @@ import {
   parseRequestHead,
   parseResponseHead,
   type RequestHead,
+  responseEnd,
   type ResponseHead,
 } from "../core/http_head.ts";
 import type { Gate, TunnelRequest } from "../core/serve.ts";
@@ -63,7 +64,7 @@ function request(authority: string, credentials: string | undefined): Uint8Array
 
 function* readFinalHead(): Handshake<ResponseHead> {
   for (let informational = 0; informational < 16; informational++) {
-    const head = yield* until(answerEnd, maxHead, "the answer to CONNECT");
+    const head = yield* until(responseEnd, maxHead, "the answer to CONNECT");
     try {
       const response = parseResponseHead(head);
       if (response.status >= 200 || response.status === 101) return response;
@@ -72,15 +73,6 @@ function* readFinalHead(): Handshake<ResponseHead> {
     }
   }
   throw upstream("protocol", "too many 1xx responses");
-}
-
-/** The end of an answer's head; of what is no HTTP, such as the greeting of an SSH server, the first line will do. */
-const answerEnd: Find = (bytes, from) => isHttp(bytes) ? headEnd(bytes, from) : bytes.indexOf(10) + 1 || -1;
-
-const version = new TextEncoder().encode("HTTP/");
-
-function isHttp(bytes: Uint8Array): boolean {
-  return version.every((byte, index) => (bytes[index] ?? byte) === byte);
 }
 
 /** Reads the body of a 407 away, so that the next request can go over the same connection. */

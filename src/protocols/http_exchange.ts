@@ -10,7 +10,7 @@ import type { BufferedConn, Conn } from "../core/conn.ts";
 import { asProxyError, ProxyError } from "../core/errors.ts";
 import { background, drive, type Handshake, until } from "../core/handshake.ts";
 import { chunk, lastChunk, readBody, responseFraming } from "../core/http_body.ts";
-import { headEnd, HeadError, parseResponseHead, type ResponseHead } from "../core/http_head.ts";
+import { HeadError, parseResponseHead, responseEnd, type ResponseHead } from "../core/http_head.ts";
 import { Flow, watchIdle } from "../core/relay.ts";
 import { Scope } from "../core/scope.ts";
 import type { Destination, Line, Session, Way } from "../core/serve.ts";
@@ -194,7 +194,7 @@ export class Exchange implements Watcher {
 
   async #readHead(conn: BufferedConn): Promise<ResponseHead> {
     const head = function* (): Handshake<Uint8Array> {
-      return yield* until(headEnd, maxHead, "the response's head");
+      return yield* until(responseEnd, maxHead, "the response's head");
     };
     const bytes = await drive(conn, head(), background, { peer: "upstream", maxBytes: maxHead });
     this.#heard = true;

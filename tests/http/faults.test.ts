@@ -29,7 +29,7 @@ const refused: [name: string, answer: string, then?: "ends" | "resets"][] = [
   ["a reset", "", "resets"],
   ["garbage", "\x16\x03\x01 this is not HTTP\r\n\r\n"],
   ["HTTP/0.9", "<html></html>\n", "ends"],
-  ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n", "ends"],
+  ["another protocol, told by its first line", "SSH-2.0-OpenSSH_9.2\r\n"],
   ["HTTP/2", "HTTP/2 200 OK\r\n\r\n"],
   ["a status of two digits", "HTTP/1.1 20 OK\r\n\r\n"],
   ["a head that ends early", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", "ends"],

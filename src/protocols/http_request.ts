@@ -79,12 +79,17 @@ export function siteOf(request: Request): Destination {
 }
 
 function endpointOf(authority: string, what: string): Endpoint {
+  // What a server makes of other characters is not known, and could be another site.
+  if (!ascii.test(authority)) throw new Refusal(400, `${what} is not in ASCII`, "address");
   try {
-    return parseEndpoint(authority.replace(/:$/, ""), { defaultPort: 80 });
+    // An empty port is the default one (RFC 3986 section 6.2.3); behind a port, a colon has no place.
+    return parseEndpoint(authority.replace(/^([^:]*|\[.*\]):$/, "$1"), { defaultPort: 80 });
   } catch (error) {
     throw new Refusal(400, `${what}: ${(error as Error).message}`, "address");
   }
 }
+
+const ascii = /^[\x21-\x7e]*$/;
 
 function authorityOf(target: Endpoint): string {
   return target.port === 80 ? formatEndpoint(target).replace(/:80$/, "") : formatEndpoint(target);

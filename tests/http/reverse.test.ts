@@ -60,6 +60,8 @@ const refused: [name: string, request: string, status: number][] = [
   ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400],
   ["a Host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400],
   ["a Host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400],
+  ["a Host with a colon behind its port", "GET / HTTP/1.1\r\nHost: 127.0.0.1:1:\r\n\r\n", 400],
+  ["a Host that only IDNA makes a site of", "GET / HTTP/1.1\r\nHost: \xb927.0.0.1:1\r\n\r\n", 400],
   ["a URL with a user", "GET http://u@127.0.0.1:2/ HTTP/1.1\r\nHost: a\r\n\r\n", 400],
   ["a target that is neither", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400],
   ["a site that no route names", "GET / HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n", 421],

@@ -197,6 +197,8 @@ const wrongTargets: [target: string, status: number][] = [
   ["http://a:65536/", 400],
   ["http://a:+80/", 400],
   ["http://a:80:80/", 400],
+  ["http://a:80:/", 400],
+  ["http://[::1]:80:/", 400],
   ["http://a@b@c/", 400],
   ["http://[::1/", 400],
   ["http://[127.0.0.1]/", 400],

@@ -35,8 +35,11 @@ const lineEnd: Find = (head, from) => {
 
 /** Reads a header of either version. A client without a source is the peer itself. */
 export function* accept(): Handshake<Client> {
+  // A client that waits for an answer behind its first few bytes is not left to wait for the time-out.
+  const first = yield* read(1, what);
+  if (first[0] !== SIGNATURE[0] && first[0] !== 0x50) throw noHeader();
   // Both versions are longer than this, and no header of one begins like the other.
-  const start = yield* read(8, what);
+  const start = concat(first, yield* read(7, what));
   const startText = decoder.decode(start);
   if (startText.startsWith("PROXY ")) {
     const rest = yield* until(lineEnd, maxV1 - start.length, what);

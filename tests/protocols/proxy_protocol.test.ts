@@ -156,9 +156,10 @@ for (const [name, header, message] of refused) {
   });
 }
 
-test("what can't begin a header is refused at its eighth byte", () => {
-  assertEquals(run(accept(), utf8("GET / HT")).done, true);
-  assertEquals(run(accept(), utf8("GET / H")).done, false);
+test("what can't begin a header is refused at its first byte, or at its eighth", () => {
+  for (const other of ["\x05", "\x04", "\x16", "G"]) assertEquals(run(accept(), utf8(other)).done, true);
+  assertEquals(run(accept(), utf8("POST / H")).done, true);
+  assertEquals(run(accept(), utf8("POST / ")).done, false);
 });
 
 test("a flipped bit anywhere is found by the checksum", () => {

@@ -114,6 +114,8 @@ class ClientSession implements Session {
   /** The connection has become a tunnel; nothing of the session is kept while it lasts. */
   tunnelled = false;
   readonly #started = performance.now();
+  /** What the session has failed with, once it is in the log. */
+  #failure: unknown;
 
   constructor(
     readonly conn: Conn,
@@ -141,7 +143,7 @@ class ClientSession implements Session {
       if (target === undefined) await this.#sniff(conn, candidates, within);
       else await this.#forward(conn, candidates, target);
     } catch (error) {
-      this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
+      this.#failed(error);
     } finally {
       this.handshake.leave();
     }
@@ -175,6 +177,7 @@ class ClientSession implements Session {
     try {
       await handler.handle(buffered, this, next);
     } catch (error) {
+      this.#failed(error);
       // What was written in refusal arrives before the end.
       if (!this.handshake.aborted) await linger(buffered, this.house.stopping);
       throw error;
@@ -212,6 +215,13 @@ class ClientSession implements Session {
     if (accepted.length > 0) await conn.write(accepted).catch(() => {});
     this.tunnelled = true;
     way.become(conn);
+  }
+
+  /** Tells of a failure as it comes, not once the client has left, and once for all layers that it goes through. */
+  #failed(error: unknown): void {
+    if (error === this.#failure) return;
+    this.#failure = error;
+    this.refused(asProxyError(error, { code: "closed", side: "client", stage: "request" }));
   }
 
   /** What went wrong before there was a tunnel to speak of. */

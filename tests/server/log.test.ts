@@ -7,6 +7,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { test } from "node:test";
 import { concat } from "../support/bytes.ts";
 import { echoOrigin } from "../support/origins.ts";
+import { outcome } from "../support/traffic.ts";
 import { clients, http, socks5 } from "./clients.ts";
 import { serving } from "./serving.ts";
 import { scripted, Wire } from "./wire.ts";
@@ -110,4 +111,15 @@ test("a client that leaves without a word is worth no more than a line for debug
   await wire.ending();
   const { level, fields } = await house.logged("tunnel.failed");
   assertEquals([level, fields.error.code, fields.error.label], ["debug", "closed", "client"]);
+});
+
+test("a client that was refused is in the log before it leaves", async () => {
+  await using house = await serving();
+  using wire = await Wire.to(house.at);
+  wire.send("\x05\x01\x01");
+  assertEquals(await wire.read(2), Uint8Array.of(5, 255));
+  assertEquals(await outcome(house.logged("tunnel.failed"), 3000), "value");
+  wire.end();
+  await house.server.close();
+  assertEquals(house.events.filter(({ event }) => event === "tunnel.failed").length, 1);
 });

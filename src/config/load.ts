@@ -5,13 +5,13 @@
  */
 import { dirname, extname, resolve } from "node:path";
 import process from "node:process";
-import { pathToFileURL } from "node:url";
 import { certificateWarnings } from "./certificates.ts";
 import { filesIn, note, readText } from "./files.ts";
 import { type Flags, withChainOfFlags, withFlags } from "./flags.ts";
 import { type Environment, interpolate } from "./interpolate.ts";
 import { explain, flatten, type Issue } from "./issues.ts";
 import { ConfigError, formatPath, type Path, type Problem, ValueError } from "./problems.ts";
+import { runProgram } from "./program.ts";
 import { type Config, type ConfigInput, schemaWith } from "./schema.ts";
 import { type Format, parseSource, type Source } from "./source.ts";
 
@@ -138,29 +138,12 @@ async function readSource(path: string): Promise<Source> {
       throw new ValueError(`expected a file whose name ends in ${Object.keys(formats).join(", ")}`);
     }
     const text = await readText(resolve(path));
-    return format === "module" ? await importSource(path) : parseSource(text, format, path);
+    if (format !== "module") return parseSource(text, format, path);
+    return { ...inCode(await runProgram(path)), locate: () => ({ file: path }) };
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
     throw new ConfigError([{ file: path, path: "", message: error.message }]);
   }
-}
-
-let imports = 0;
-
-/** Runs a configuration that is a program. The query makes each load a new module, so that a reload sees changes. */
-async function importSource(path: string): Promise<Source> {
-  const query = `?load=${Date.now()}-${imports++}`;
-  // Bun drops the query of a file URL, and would run nothing again; a path keeps it.
-  const file = process.versions.bun === undefined ? pathToFileURL(resolve(path)).href : resolve(path);
-  let module: { default?: unknown };
-  try {
-    module = await import(file + query);
-  } catch (error) {
-    const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");
-    throw new ValueError(`it cannot be run: ${reason}`);
-  }
-  if (module.default === undefined) throw new ValueError("expected `export default defineConfig({ … })`");
-  return { ...inCode(module.default), locate: () => ({ file: path }) };
 }
 
 function inCode(value: unknown): Source {

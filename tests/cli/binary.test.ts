@@ -46,6 +46,11 @@ for (
     ["a.yaml", `listeners: ["127.0.0.1:0"]\n`],
     ["a.toml", `listeners = ["127.0.0.1:0"]\n`],
     ["a.ts", `const port: number = 0;\nexport default { listeners: [\`127.0.0.1:\${port}\`] };\n`],
+    [
+      "b.ts",
+      `import { defineConfig } from "@hopline/hopline";\n` +
+      `export default defineConfig({ listeners: ["127.0.0.1:0"] });\n`,
+    ],
   ]
 ) {
   test(`check ${name}`, async () => {

@@ -162,6 +162,16 @@ test("a program may import defineConfig from the very module that is checking it
   assertEquals([code, stderr], [0, ""]);
 });
 
+test("a program may import defineConfig where nothing is installed", async () => {
+  directory.write(
+    "hopline.config.ts",
+    `import { defineConfig } from "@hopline/hopline";\n` +
+      `export default defineConfig({ listeners: ["127.0.0.1:0"] });\n`,
+  );
+  const { code, stderr } = await check("hopline.config.ts");
+  assertEquals([code, stderr], [0, ""]);
+});
+
 test("nothing is connected to and nothing listens while a file is checked", async () => {
   directory.write(
     "elsewhere.json",

@@ -78,6 +78,22 @@ export interface Conn {
   close(): void;
   /** Ends both directions at once, with a reset where the transport has one. Idempotent, never throws. */
   abort(): void;
+  /**
+   * Terminates the TLS that the peer speaks, where the transport has means of its own for that: what is read and
+   * written from then on is what is inside. `early` has been read already. Rejects with an error of the TLS library's,
+   * or with the context's reason, and then the connection is closed.
+   */
+  terminateTls?(settings: TlsSettings, early: Uint8Array, ctx: Context): Promise<void>;
+}
+
+/** How TLS is spoken to clients. */
+export interface TlsSettings {
+  /** The runtime's own, as `node:tls` makes it. */
+  readonly secureContext: unknown;
+  /** The names of the protocols that clients may choose, each behind its length (RFC 7301 section 3.1). */
+  readonly alpn?: Uint8Array;
+  /** A client has to show a certificate that the context's authorities have issued. */
+  readonly asksForCertificate: boolean;
 }
 
 /** Accepts connections until it is closed. */
@@ -197,6 +213,14 @@ export class BufferedConn implements Conn {
     if (this.available > 0 || this.#eof || this.#filling !== null) return this;
     this.#hold(nothing);
     return this.inner;
+  }
+
+  /** The connection below and what it gave that nobody has consumed; nothing while somebody waits for more of it. */
+  peel(): { inner: Conn; early: Uint8Array } | undefined {
+    if (this.#eof || this.#filling !== null) return undefined;
+    const early = this.buffered;
+    this.#hold(nothing);
+    return { inner: this.inner, early };
   }
 
   async read(p: Uint8Array): Promise<number | null> {

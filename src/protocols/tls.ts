@@ -9,7 +9,8 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
 import { ipVersion } from "../core/address.ts";
-import type { Conn, Context } from "../core/conn.ts";
+import { concat } from "../core/bytes.ts";
+import { BufferedConn, type Conn, type Context, type TlsSettings } from "../core/conn.ts";
 import { type Hop, type Layer, type LayeredConn, layerHop } from "../core/dialer.ts";
 import { ProxyError, type Side } from "../core/errors.ts";
 import type { Handler, Matcher } from "../core/serve.ts";
@@ -172,9 +173,13 @@ function onCut(carrier: ConnStream, callback: () => void): void {
   for (const event of ["end", "close"]) carrier.once(event, () => setTimeout(callback));
 }
 
-/** A pool of servers, one for each handshake under way: `node:tls` does not say whose a finished handshake was. */
+/**
+ * Terminates TLS: by the transport's own means where it has any, and otherwise by a pool of servers, one for each
+ * handshake under way, since `node:tls` does not say whose a finished handshake was.
+ */
 export class TlsTerminator {
   readonly #idle: tls.Server[] = [];
+  #settings: TlsSettings | undefined;
 
   constructor(readonly options: TlsServerOptions) {
     this.#idle.push(this.#create());
@@ -194,8 +199,32 @@ export class TlsTerminator {
     return usable(certificate, key, () => tls.createServer(options as tls.TlsOptions));
   }
 
+  #makeSettings(): TlsSettings {
+    const { certificate, key, clientCa, alpn } = this.options;
+    return {
+      secureContext: tls.createSecureContext({ cert: certificate, key, ca: clientCa }),
+      alpn: alpn &&
+        concat(...alpn.map((name) => Uint8Array.of(name.length, ...new TextEncoder().encode(name)))),
+      asksForCertificate: clientCa !== undefined,
+    };
+  }
+
   /** Terminates TLS; the connection that comes back is the plaintext. */
   async accept(conn: Conn, ctx: Context): Promise<Conn> {
+    const below = BufferedConn.of(conn);
+    const peeled = below.inner.terminateTls && below.peel();
+    if (peeled === undefined) return await this.#acceptStream(conn, ctx);
+    const { inner, early } = peeled;
+    try {
+      await inner.terminateTls!(this.#settings ??= this.#makeSettings(), early, ctx);
+      return inner;
+    } catch (error) {
+      const { signal } = ctx;
+      throw signal.aborted ? timedOut(signal.reason, "client") : explained(error as Error, "client");
+    }
+  }
+
+  async #acceptStream(conn: Conn, ctx: Context): Promise<Conn> {
     const carrier = new ConnStream(conn, losesHalfClose ? new CloseNotifyGate("CLIENT") : null);
     const server = this.#idle.pop() ?? this.#create();
     const { signal } = ctx;

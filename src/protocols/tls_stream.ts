@@ -7,8 +7,9 @@ import { concat } from "../core/bytes.ts";
 import { Duplex } from "node:stream";
 import type { Conn, Endpoint } from "../core/conn.ts";
 import type { LayeredConn } from "../core/dialer.ts";
-import { ProxyError, type Side } from "../core/errors.ts";
+import type { Side } from "../core/errors.ts";
 import { Inbox } from "../core/inbox.ts";
+import { RecordWatch, truncated } from "../core/tls_records.ts";
 import type { CloseNotifyGate } from "./tls_half_close.ts";
 
 /** Records are read into slabs that grow with what comes: a session that says little is not worth a large one. */
@@ -25,6 +26,8 @@ export class ConnStream extends Duplex {
   #slabSize = firstSlab;
   #slab = new Uint8Array(0);
   #reading = false;
+  /** The transport has ended. */
+  #ended = false;
 
   constructor(conn: Conn, gate: CloseNotifyGate | null) {
     super({ allowHalfOpen: true });
@@ -34,8 +37,7 @@ export class ConnStream extends Duplex {
 
   /** The connection has ended, and the peer did not say so within TLS, as far as can be told. */
   get cut(): boolean {
-    const { ended, closed } = this.records;
-    return ended && !(this.#gate?.tells ? this.#gate.closed : closed);
+    return this.#ended && !(this.#gate?.tells ? this.#gate.closed : this.records.closed);
   }
 
   /** A line of the key log, for the gate. */
@@ -62,7 +64,7 @@ export class ConnStream extends Duplex {
         const n = await this.#conn.read(this.#slab);
         if (this.#gate?.closed) return;
         if (n === null) {
-          this.records.ended = true;
+          this.#ended = true;
           if (this.#gate !== null) this.push(this.#gate.release());
           this.push(null);
           return;
@@ -114,39 +116,6 @@ export class ConnStream extends Duplex {
     if (error === null) this.#conn.close();
     else this.#conn.abort();
     done(error);
-  }
-}
-
-/** Follows TLS record headers (RFC 8446 section 5.1) to tell a close_notify from a connection that was cut. */
-export class RecordWatch {
-  /** The transport has ended. */
-  ended = false;
-  #header: number[] = [];
-  #rest = 0;
-  #type = 0;
-  #length = 0;
-
-  see(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length;) {
-      if (this.#rest > 0) {
-        const step = Math.min(this.#rest, chunk.length - at);
-        this.#rest -= step;
-        at += step;
-        continue;
-      }
-      this.#header.push(chunk[at++]);
-      if (this.#header.length < 5) continue;
-      const [type, , , high, low] = this.#header;
-      this.#header = [];
-      this.#type = type;
-      this.#length = this.#rest = high << 8 | low;
-    }
-  }
-
-  /** The last record was whole and an alert: type 21, or in TLS 1.3 an encrypted record of an alert's length. */
-  get closed(): boolean {
-    const alert = this.#type === 21 || this.#type === 23 && this.#length === 2 + 1 + 16;
-    return this.#rest === 0 && this.#header.length === 0 && alert;
   }
 }
 
@@ -241,12 +210,4 @@ export class TlsConn implements LayeredConn {
 
 function closed(): Error {
   return new Error("the TLS connection is closed");
-}
-
-function truncated(side: Side): ProxyError {
-  return new ProxyError("the TLS connection was cut: it ended without a close_notify", {
-    code: "closed",
-    side,
-    stage: "relay",
-  });
 }

@@ -8,6 +8,8 @@
 import type { Socket } from "bun";
 import type { Conn, Endpoint, Outgoing } from "../core/conn.ts";
 import { Inbox } from "../core/inbox.ts";
+import { type RecordWatch, truncated } from "../core/tls_records.ts";
+import { terminateTls } from "./bun_tls.ts";
 
 /** Where a socket's events go: first to the reads of the handshake, then to the relay. */
 export interface Events {
@@ -27,11 +29,15 @@ export class BunConn implements Conn, Events {
   /** Our side was shut down. */
   finished = false;
   gone = false;
+  /** The peer has ended its direction in good order. */
+  #heard = false;
+  /** The records of the TLS that the socket terminates. */
+  records: RecordWatch | null = null;
   /** Ends what the kernel relay reads from it. */
   release?: () => void;
 
   constructor(
-    readonly socket: Socket<BunConn>,
+    public socket: Socket<BunConn>,
     readonly localAddr: Endpoint,
     readonly remoteAddr: Endpoint,
     readonly outgoing?: Outgoing,
@@ -65,6 +71,23 @@ export class BunConn implements Conn, Events {
     this.#inbox = null;
     this.events = events;
     return inbox;
+  }
+
+  /** TLS is spoken from now on, over a socket around this one. */
+  wrap(socket: Socket<BunConn>, records: RecordWatch): void {
+    this.socket = socket;
+    this.records = records;
+  }
+
+  /** Takes the events back, behind a handshake. */
+  open(): void {
+    this.#inbox = new Inbox(this.socket);
+    this.events = this;
+  }
+
+  /** Absent inside TLS: Bun puts none around a socket that has it. */
+  get terminateTls(): Conn["terminateTls"] {
+    return this.records === null ? terminateTls : undefined;
   }
 
   readChunk(): Promise<Uint8Array | null> {
@@ -110,7 +133,10 @@ export class BunConn implements Conn, Events {
 
   close(): void {
     this.release?.();
-    if (!this.gone) this.socket.end();
+    if (this.gone) return;
+    // TLS would otherwise wait for the peer's close_notify.
+    if (this.records !== null && !this.#heard) this.socket.shutdown();
+    this.socket.end();
   }
 
   abort(): void {
@@ -137,14 +163,28 @@ export class BunConn implements Conn, Events {
     this.#draining?.reject(error);
   }
 
+  /** TLS is spoken, and the peer has not said so far that it ends. */
+  get #cut(): boolean {
+    return this.records !== null && !this.#heard && !this.records.closed;
+  }
+
+  /** The peer's direction has ended: in TLS by a close_notify, or in the middle of things. */
+  ended(): void {
+    if (this.#cut) return this.events.fail(this.#error ??= truncated("client"));
+    this.#heard = true;
+    this.events.end();
+  }
+
   /** The socket is no more: by a reset, by the peer's FIN behind ours, or by ourselves. */
   closed(error: unknown): void {
     this.gone = true;
     this.outgoing?.delete(this.localAddr, this.remoteAddr);
+    const cut = this.#cut;
+    if (cut && this.finished) error ??= truncated("client");
     error ??= this.#error;
     this.#error = error ?? undefined;
     // EPIPE is how a reset is told that came behind a FIN; what was read until then is the whole.
-    const ended = error == null ? this.finished : (error as { code?: string }).code === "EPIPE";
+    const ended = !cut && (error == null ? this.finished : (error as { code?: string }).code === "EPIPE");
     if (ended) this.events.end();
     if (!ended || error != null) this.events.fail(this.error);
   }
@@ -158,7 +198,7 @@ export const handler = {
   binaryType: "uint8array" as const,
   data: (socket: Socket<BunConn>, chunk: Uint8Array) => socket.data.events.data(chunk),
   drain: (socket: Socket<BunConn>) => socket.data?.events.drain(),
-  end: (socket: Socket<BunConn>) => socket.data?.events.end(),
+  end: (socket: Socket<BunConn>) => socket.data?.ended(),
   close: (socket: Socket<BunConn>, error?: unknown) => socket.data?.closed(error),
   error: (socket: Socket<BunConn>, error: unknown) => socket.data?.events.fail(error),
 };

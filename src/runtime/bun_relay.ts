@@ -64,8 +64,10 @@ async function moveStored(from: BunConn, to: BunConn, flow: Flow, direction: Dir
 }
 
 function pipe(client: BunConn, upstream: BunConn, relay: Joined, kernel?: KernelRelay): void {
-  const up = new Pipe(client, relay, "up", kernel);
-  const down = new Pipe(upstream, relay, "down", kernel);
+  // The kernel would move what is encrypted.
+  const carrier = client.records === null && upstream.records === null ? kernel : undefined;
+  const up = new Pipe(client, relay, "up", carrier);
+  const down = new Pipe(upstream, relay, "down", carrier);
   up.opposite = down;
   down.opposite = up;
   const early = client.hand(up);

@@ -8,8 +8,8 @@ import { test } from "node:test";
 import { BufferedConn, type Conn } from "../../src/core/conn.ts";
 import { ProxyError } from "../../src/core/errors.ts";
 import { background, deadline } from "../../src/core/handshake.ts";
+import { RecordWatch } from "../../src/core/tls_records.ts";
 import { tlsHop } from "../../src/protocols/tls.ts";
-import { RecordWatch } from "../../src/protocols/tls_stream.ts";
 import { memoryPair } from "../support/memory.ts";
 import {
   ending,

@@ -35,13 +35,15 @@ const maxRecord = 16 * 1024;
 export class ClientHelloReader {
   /** Where the next record begins. */
   #at = 0;
-  readonly #message: number[] = [];
+  /** What the records held so far, with room behind it. */
+  #message: Uint8Array = new Uint8Array(0);
+  #size = 0;
 
   /** @param most bytes to wait for */
   constructor(readonly most = maxClientHello) {}
 
   /**
-   * @param head all that has come so far
+   * @param head all that has come so far, which stays as it is
    * @returns the ClientHello, or `undefined` when more bytes are needed
    * @throws ClientHelloError as soon as the bytes can't begin one
    */
@@ -49,36 +51,54 @@ export class ClientHelloReader {
     for (;;) {
       const end = this.#recordEnd(head);
       if (end === undefined || end > head.length) return undefined;
-      for (const byte of head.subarray(this.#at + recordHeader, end)) this.#message.push(byte);
+      this.#append(head.subarray(this.#at + recordHeader, end));
       this.#at = end;
-      const [type, high, middle, low] = this.#message;
-      if (type !== CLIENT_HELLO) throw new ClientHelloError(`expected a ClientHello, got message ${type}`);
-      const length = 4 + (high << 16 | middle << 8 | low); // what is missing counts as 0
-      if (length > this.most) throw new ClientHelloError(`a ClientHello of ${length} bytes`);
-      if (this.#message.length >= 4 && this.#message.length >= length) {
-        return readHello(new Fields(Uint8Array.from(this.#message.slice(4, length))));
+      const message = this.#message;
+      if (message[0] !== CLIENT_HELLO) {
+        throw new ClientHelloError(`expected a ClientHello, got message ${message[0]}`);
       }
+      // What is missing counts as 0.
+      const [high, middle, low] = [1, 2, 3].map((at) => at < this.#size ? message[at] : 0);
+      const length = 4 + (high << 16 | middle << 8 | low);
+      if (length > this.most) throw new ClientHelloError(`a ClientHello of ${length} bytes`);
+      if (this.#size >= 4 && this.#size >= length) return readHello(new Fields(message, 4, length));
     }
+  }
+
+  /** The first record, which mostly holds it all, is not copied. */
+  #append(part: Uint8Array): void {
+    const size = this.#size + part.length;
+    if (this.#size === 0) this.#message = part;
+    else {
+      if (size > this.#message.length) {
+        const grown = new Uint8Array(2 * size);
+        grown.set(this.#message.subarray(0, this.#size));
+        this.#message = grown;
+      }
+      this.#message.set(part, this.#size);
+    }
+    this.#size = size;
   }
 
   /** Where the record at hand ends, once that is known. */
   #recordEnd(head: Uint8Array): number | undefined {
-    const [type, major, , high, low] = head.subarray(this.#at, this.#at + recordHeader);
-    if (type !== undefined && type !== HANDSHAKE) {
-      throw new ClientHelloError(`expected a handshake record, got type ${type}`);
+    const at = this.#at;
+    const left = head.length - at;
+    if (left > 0 && head[at] !== HANDSHAKE) {
+      throw new ClientHelloError(`expected a handshake record, got type ${head[at]}`);
     }
-    if (major !== undefined && major !== 3) throw new ClientHelloError("the record is not of TLS 1.x");
-    if (low === undefined) return undefined;
-    const size = high << 8 | low;
+    if (left > 1 && head[at + 1] !== 3) throw new ClientHelloError("the record is not of TLS 1.x");
+    if (left < recordHeader) return undefined;
+    const size = head[at + 3] << 8 | head[at + 4];
     if (size === 0 || size > maxRecord) throw new ClientHelloError(`a record of ${size} bytes`);
-    const end = this.#at + recordHeader + size;
+    const end = at + recordHeader + size;
     if (end > this.most) throw new ClientHelloError(`a ClientHello of more than ${this.most} bytes`);
     return end;
   }
 }
 
 function readHello(hello: Fields): ClientHello {
-  hello.take(2 + 32); // legacy_version, random
+  hello.skip(2 + 32); // legacy_version, random
   hello.vector(1); // legacy_session_id
   hello.vector(2); // cipher_suites
   hello.vector(1); // legacy_compression_methods
@@ -128,38 +148,41 @@ function readProtocols(data: Fields): string[] {
   return found;
 }
 
-/** Reads numbers and length-prefixed vectors, and never beyond the end. */
+/** Reads numbers and length-prefixed vectors in a part of `bytes`, and never beyond its end. */
 class Fields {
-  #at = 0;
-
-  constructor(readonly bytes: Uint8Array) {}
+  constructor(readonly bytes: Uint8Array, public at: number, readonly stop: number) {}
 
   get done(): boolean {
-    return this.#at === this.bytes.length;
+    return this.at === this.stop;
   }
 
   end(): void {
     if (!this.done) throw new ClientHelloError("a field is shorter than its length says");
   }
 
-  take(n: number): Uint8Array {
-    if (this.#at + n > this.bytes.length) {
-      throw new ClientHelloError("a field is longer than the ClientHello");
-    }
-    return this.bytes.subarray(this.#at, this.#at += n);
+  skip(n: number): void {
+    this.at += n;
+    if (this.at > this.stop) throw new ClientHelloError("a field is longer than the ClientHello");
   }
 
   number(size: number): number {
-    return this.take(size).reduce((value, byte) => value << 8 | byte, 0);
+    let at = this.at;
+    this.skip(size);
+    let value = 0;
+    while (at < this.at) value = value << 8 | this.bytes[at++];
+    return value;
   }
 
   vector(sizeOfLength: number): Fields {
-    return new Fields(this.take(this.number(sizeOfLength)));
+    const length = this.number(sizeOfLength);
+    const start = this.at;
+    this.skip(length);
+    return new Fields(this.bytes, start, this.at);
   }
 
   text(): string {
     let text = "";
-    for (const byte of this.bytes) text += String.fromCharCode(byte);
+    for (let at = this.at; at < this.stop; at++) text += String.fromCharCode(this.bytes[at]);
     return text;
   }
 }

@@ -2,7 +2,8 @@
  * TLS around anything, as a hop placed before what it protects and as a handler before what it peels.
  *
  * One implementation serves both runtimes: `node:tls` over a stream of our own, so that TLS goes over a socket, over
- * bytes that a sniffer gave back, and over TLS. Every hop verifies its own peer with its own settings.
+ * bytes that a sniffer gave back, and over TLS. Connections that terminate TLS themselves are left to do so. Every hop
+ * verifies its own peer with its own settings.
  *
  * @module
  */

@@ -53,35 +53,55 @@ for (const layers of [1, 2, 3]) {
   });
 }
 
-test("a ClientHello whose first bytes a sniffer gave back", async () => {
-  const [a, b] = memoryPair();
-  const dialling = secureClient(a);
-  const sniffed = BufferedConn.of(b);
-  await sniffed.fill();
-  assertEquals(sniffed.buffered[0], 0x16);
-  await converse(await Promise.all([dialling, secureServer(sniffed)]));
-});
+/** What TLS is terminated on: a stream of ours, and a socket, whose runtime may have means of its own. */
+const carriers = [
+  ["in memory", () => Promise.resolve(memoryPair())],
+  ["on sockets", socketPair],
+] as const;
 
-test("what the client sends together with the end of its handshake is not lost", async () => {
-  const [a, b] = memoryPair();
-  const accepting = secureServer(b);
-  const client = await secureClient(a);
-  await Promise.all([writeText(client, "early"), client.closeWrite()]);
-  assertEquals(await readText(await accepting), "early");
-});
-
-test("what the server sends before it is asked, and its end, are not lost", async () => {
-  const [a, b] = memoryPair();
-  const speaking = secureServer(b).then(async (server) => {
-    await writeText(server, "220 welcome");
-    await server.closeWrite();
-    return server;
+for (const [where, open] of carriers) {
+  test(`${where}: a ClientHello whose first bytes a sniffer gave back`, async () => {
+    const [a, b] = await open();
+    const dialling = secureClient(a);
+    const sniffed = BufferedConn.of(b);
+    await sniffed.fill();
+    assertEquals(sniffed.buffered[0], 0x16);
+    await converse(await Promise.all([dialling, secureServer(sniffed)]));
   });
-  const client = await secureClient(a);
-  assertEquals(await readText(client), "220 welcome");
-  await writeText(client, "thanks");
-  assertEquals(await readExactly(await speaking, 6), "thanks");
-});
+
+  test(`${where}: a ClientHello that comes byte by byte`, async () => {
+    const [a, b] = await open();
+    const accepting = secureServer(b);
+    const client = await secureClient(inPieces(a, 1));
+    await converse([client, await accepting]);
+  });
+
+  test(`${where}: what the client sends together with the end of its handshake is not lost`, async () => {
+    const [a, b] = await open();
+    const accepting = secureServer(b);
+    const client = await secureClient(a);
+    await Promise.all([writeText(client, "early"), client.closeWrite()]);
+    assertEquals(await readText(await accepting), "early");
+  });
+
+  test(`${where}: what the server sends before it is asked, and its end, are not lost`, async () => {
+    const [a, b] = await open();
+    const speaking = secureServer(b).then(async (server) => {
+      await writeText(server, "220 welcome");
+      await server.closeWrite();
+      return server;
+    });
+    const client = await secureClient(a);
+    assertEquals(await readText(client), "220 welcome");
+    await writeText(client, "thanks");
+    assertEquals(await readExactly(await speaking, 6), "thanks");
+  });
+
+  test(`${where}: 50 handshakes at once`, async () => {
+    const pairs = Array.from({ length: 50 }, async () => await secured(await open()));
+    await Promise.all(pairs.map(async (pair) => await converse(await pair)));
+  });
+}
 
 test("16 MiB each way through three layers", async () => {
   const [client, server] = await secured(await socketPair(), 3);
@@ -96,16 +116,17 @@ test("16 MiB each way through three layers", async () => {
   server.close();
 });
 
-test("50 handshakes at once", async () => {
-  const pairs = Array.from({ length: 50 }, () => secured(memoryPair()));
-  await Promise.all(pairs.map(async (pair) => await converse(await pair)));
-});
-
-for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]] as const) {
+for (
+  const [where, open, side, other] of [
+    ["in memory", carriers[0][1], secureClient, "server"],
+    ["in memory", carriers[0][1], secureServer, "client"],
+    ["on sockets", carriers[1][1], secureServer, "client"],
+  ] as const
+) {
   const who = other === "server" ? "upstream" : "client";
 
-  test(`a ${other} that does not speak TLS`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that does not speak TLS`, async () => {
+    const [a, b] = await open();
     const securing = side(a);
     await writeText(b, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     const error = await assertRejects(() => securing, ProxyError, "does not speak TLS");
@@ -113,16 +134,16 @@ for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]]
     await ending(b);
   });
 
-  test(`a ${other} that ends without a word`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that ends without a word`, async () => {
+    const [a, b] = await open();
     const securing = side(a);
     b.close();
     const error = await assertRejects(() => securing, ProxyError, "ended within the TLS handshake");
     assertEquals([error.code, error.side, error.stage], ["tls", who, "tls"]);
   });
 
-  test(`a ${other} that ends within its handshake`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that ends within its handshake`, async () => {
+    const [a, b] = await open();
     const securing = side(a);
     await b.write(Uint8Array.of(0x16, 3, 3, 0, 200, other === "server" ? 2 : 1, 0, 0, 196, 3, 3));
     await b.closeWrite();
@@ -131,8 +152,8 @@ for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]]
     await ending(b);
   });
 
-  test(`a ${other} that resets within its handshake`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that resets within its handshake`, async () => {
+    const [a, b] = await open();
     const securing = side(a);
     await b.write(Uint8Array.of(0x16, 3, 3));
     b.abort();
@@ -140,8 +161,8 @@ for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]]
     assertEquals([error.code, error.side, error.stage], ["tls", who, "tls"]);
   });
 
-  test(`a ${other} that is silent, until the deadline`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that is silent, until the deadline`, async () => {
+    const [a, b] = await open();
     const { ctx, done } = deadline(undefined, 100);
     const error = await assertRejects(() => side(a, ctx), ProxyError, "in the TLS handshake");
     done();
@@ -149,8 +170,8 @@ for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]]
     await ending(b);
   });
 
-  test(`a ${other} that is silent, until the signal`, async () => {
-    const [a, b] = memoryPair();
+  test(`${where}: a ${other} that is silent, until the signal`, async () => {
+    const [a, b] = await open();
     const controller = new AbortController();
     const securing = side(a, { signal: controller.signal });
     assertEquals(await outcome(securing, 50), "pending");
@@ -161,11 +182,17 @@ for (const [side, other] of [[secureClient, "server"], [secureServer, "client"]]
   });
 }
 
-for (const layers of [1, 2]) {
-  for (const cut of ["an end", "a reset"]) {
-    for (const side of ["client", "server"] as const) {
-      test(`${cut} without close_notify fails at the ${side}, ${layers} layers deep`, async () => {
-        const [a, b] = memoryPair();
+for (
+  const [where, open, side] of [
+    ["in memory", carriers[0][1], "client"],
+    ["in memory", carriers[0][1], "server"],
+    ["on sockets", carriers[1][1], "server"],
+  ] as const
+) {
+  for (const layers of [1, 2]) {
+    for (const cut of ["an end", "a reset"]) {
+      test(`${where}: ${cut} without close_notify fails at the ${side}, ${layers} layers deep`, async () => {
+        const [a, b] = await open();
         const [client, server] = await secured([a, b], layers);
         const [sender, raw, receiver] = side === "client" ? [server, b, client] : [client, a, server];
         await writeText(sender, "not all of it");
@@ -209,6 +236,16 @@ function bound(conn: Conn): Conn {
     closeWrite: () => conn.closeWrite(),
     close: () => conn.close(),
     abort: () => conn.abort(),
+  };
+}
+
+/** A connection that takes no more than `size` bytes at a time. */
+function inPieces(conn: Conn, size: number): Conn {
+  return {
+    ...bound(conn),
+    write: async (p) => {
+      for (let at = 0; at < p.length; at += size) await conn.write(p.subarray(at, at + size));
+    },
   };
 }
 

@@ -43,6 +43,7 @@ export const ways: readonly Way[] = [
   { name: "sockets, carried by the kernel", join: splicedJoin, client: socketPair, upstream: socketPair },
   { name: "sockets, copied", client: socketPair, upstream: socketPair },
   { name: "TLS to the client", join: runtime.join, client: tls, upstream: socketPair },
+  { name: "TLS to the client, beside the kernel", join: splicedJoin, client: tls, upstream: socketPair },
   { name: "TLS to the target", join: runtime.join, client: socketPair, upstream: tls },
   { name: "memory", client: memory, upstream: memory },
 ];

@@ -44,7 +44,10 @@ class Accepting implements Events {
     while (conn.stored > 0) parts.push(conn.takeStored());
     const { ended, error } = conn.hand(this);
     if (this.#scope.aborted) return;
-    if (conn.gone || ended || error !== undefined) return this.abort(error ?? conn.error);
+    if (conn.gone || ended || error !== undefined) {
+      this.fail(error ?? conn.error);
+      return conn.close();
+    }
     const initialData = concat(...parts);
     this.#records.see(initialData);
     const options = {
@@ -82,7 +85,7 @@ class Accepting implements Events {
 
   /** It has taken too long, or nobody wants it any more. */
   abort(reason: unknown): void {
-    this.fail(reason);
+    this.reject(reason);
     this.conn.close();
   }
 

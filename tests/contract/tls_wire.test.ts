@@ -170,6 +170,13 @@ for (
     await ending(b);
   });
 
+  test(`${where}: a ${other} for whom it is too late`, async () => {
+    const [a, b] = await open();
+    const reason = new Error("stopped");
+    assertEquals(await side(a, { signal: AbortSignal.abort(reason) }).catch((error) => error), reason);
+    await ending(b);
+  });
+
   test(`${where}: a ${other} that is silent, until the signal`, async () => {
     const [a, b] = await open();
     const controller = new AbortController();

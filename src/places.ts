@@ -59,6 +59,28 @@ export class OwnPlaces implements Places {
   }
 }
 
+/** How many connections that are no tunnels a client may have besides as many as tunnels: to be told that it has all. */
+const besides = 100;
+
+/** The connections that are no tunnels, or not yet: one client can't have all that a process may hold. */
+export class Arrivals {
+  readonly #clients = new Tally();
+
+  /** @throws ProxyError when the client has too many of them */
+  add(client: string, { tunnelsPerClient }: Limits): void {
+    const most = tunnelsPerClient + besides;
+    if (this.#clients.of(client) >= most) {
+      throw refused(`${client} has ${most} connections that are no tunnels (limits.tunnelsPerClient)`);
+    }
+    this.#clients.add(client, 1);
+  }
+
+  /** One of them has become a tunnel, or is over. */
+  remove(client: string): void {
+    this.#clients.add(client, -1);
+  }
+}
+
 /** Counts by name; what is at zero takes no memory. */
 class Tally {
   readonly #counts = new Map<string, number>();

@@ -10,7 +10,7 @@ import { ProxyError } from "./core/errors.ts";
 import { Scope } from "./core/scope.ts";
 import type { Config } from "./config/schema.ts";
 import { lineLog, type Log, logs } from "./log.ts";
-import { OwnPlaces, type Places, refused } from "./places.ts";
+import { Arrivals, OwnPlaces, type Places, refused } from "./places.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { OutgoingAddresses } from "./runtime/outgoing.ts";
 import { currentRuntime, type Runtime } from "./runtime/runtime.ts";
@@ -60,6 +60,7 @@ export class Server implements AsyncDisposable {
   readonly #runtime: Runtime;
   readonly #options: ServerOptions;
   readonly #places: Places;
+  readonly #arrivals = new Arrivals();
   readonly #announces: boolean;
   #sessions = 0;
   /** Resolved when the last session has gone while the server closes. */
@@ -90,6 +91,8 @@ export class Server implements AsyncDisposable {
       nextId: () => crew.nextId(),
       join: kernel === undefined ? runtime.join : runtime.spliced(kernel),
       stopping: this.#stopping,
+      arrive: (client) => this.#arrivals.add(client, this.#plan.limits),
+      depart: (client) => this.#arrivals.remove(client),
       admit: (client, user) => this.#admit(client, user),
       leave: (client, user) => this.#leave(client, user),
       left: () => this.#left(),

@@ -83,6 +83,10 @@ export interface House {
   readonly join?: Join;
   /** Aborts when the server wants its sessions gone. */
   readonly stopping: Scope;
+  /** A client has come, and has no tunnel yet. @throws ProxyError when too many of its connections have none */
+  arrive(client: string): void;
+  /** Its connection has become a tunnel, or is over. */
+  depart(client: string): void;
   /** Takes a place for a tunnel. @throws ProxyError when there is none, or rejects */
   admit(client: string, user?: string): void | Promise<void>;
   /** Gives it back. */
@@ -138,14 +142,19 @@ class ClientSession implements Session {
 
   async run(): Promise<void> {
     const { candidates, within, target, trusts } = this.service;
+    let arrived: string | undefined;
     try {
       const conn = trusts === undefined ? this.conn : await this.#introduced(trusts);
+      const client = this.client.source?.hostname ?? "";
+      this.house.arrive(client);
+      arrived = client;
       if (target === undefined) await this.#sniff(conn, candidates, within);
       else await this.#forward(conn, candidates, target);
     } catch (error) {
       this.#failed(error);
     } finally {
       this.handshake.leave();
+      if (arrived !== undefined) this.house.depart(arrived);
     }
   }
 

@@ -45,6 +45,32 @@ for (const key of ["tunnels", "tunnelsPerClient"] as const) {
   });
 }
 
+test("a client's connections that are no tunnels are limited, so that others find room", async () => {
+  await using house = await serving({ limits: { tunnelsPerClient: 5 }, timeouts: { handshake: "60s" } });
+  using crowd = new DisposableStack();
+  const silent: Wire[] = [];
+  for (let n = 0; n < 105; n++) silent.push(crowd.use(await Wire.to(house.at)));
+  using late = await Wire.to(house.at);
+  await late.ending();
+  const { fields } = await house.logged("tunnel.failed");
+  assertEquals([fields.error.code, fields.error.hop, fields.client.split(":")[0]], ["limit", 0, "127.0.0.1"]);
+  assertMatch(fields.error.message, /105 connections .* \(limits\.tunnelsPerClient\)/);
+  // Another client is not held to account for this one.
+  using other = await Wire.to(house.at, "127.0.0.2");
+  other.send(socks5.ask(echo));
+  assertEquals(await socks5.answer(other), socks5.success);
+  // One becomes a tunnel, another one leaves: there is room for two.
+  silent[0].send(socks5.ask(echo));
+  assertEquals(await socks5.answer(silent[0]), socks5.success);
+  silent[1].end();
+  await house.logged("tunnel.failed", 2);
+  for (let n = 0; n < 2; n++) {
+    using wire = await Wire.to(house.at);
+    wire.send(http.ask(echo));
+    assertEquals(await http.answer(wire), http.success);
+  }
+});
+
 const alice = { username: "alice", password: "secret" };
 const bob = { username: "bob", password: "secret" };
 

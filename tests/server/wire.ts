@@ -33,9 +33,9 @@ export class Wire implements Disposable {
     socket.on("close", () => this.#ending ??= "fin");
   }
 
-  /** Connects to an endpoint. */
-  static async to({ hostname, port }: Endpoint): Promise<Wire> {
-    const socket = connect({ host: hostname, port, allowHalfOpen: true, noDelay: true });
+  /** Connects to an endpoint, from an address of this machine's. */
+  static async to({ hostname, port }: Endpoint, localAddress?: string): Promise<Wire> {
+    const socket = connect({ host: hostname, port, localAddress, allowHalfOpen: true, noDelay: true });
     await opened(socket, "connect");
     return new Wire(socket);
   }

@@ -62,6 +62,8 @@ export class H2Connection implements Carrier {
   readonly #ready = Promise.withResolvers<void>();
   readonly #pings = new Map<number, () => void>();
   #lastPing = 0;
+  /** Why it was ended at once. */
+  #aborted: unknown;
   #linger: ReturnType<typeof setTimeout> | undefined;
   /** The next stream of ours. */
   next = 1;
@@ -108,7 +110,7 @@ export class H2Connection implements Carrier {
     this.#end(failure ?? new Error("the HTTP/2 connection is closed"));
     clearTimeout(this.#linger);
     this.conn.close();
-    return failure;
+    return this.#aborted ?? failure;
   }
 
   async #frames(reader: FrameReader): Promise<void> {
@@ -177,6 +179,7 @@ export class H2Connection implements Carrier {
 
   /** Ends it at once. */
   abort(error: unknown): void {
+    if (!this.closed) this.#aborted = error;
     this.#end(error);
     this.conn.abort();
   }

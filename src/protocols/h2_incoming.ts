@@ -81,9 +81,6 @@ export class Incoming {
   #data({ stream: id, flags, payload }: Frame): void {
     this.#checkOpened(id, "DATA");
     this.#received += payload.length;
-    if (this.#received > connectionWindow) {
-      throw new ConnectionError(Code.FLOW_CONTROL_ERROR, "more data than the connection's window");
-    }
     if (this.#received > connectionWindow / 4) {
       this.connection.send(words(Type.WINDOW_UPDATE, 0, this.#received));
       this.#received = 0;

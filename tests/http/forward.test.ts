@@ -128,6 +128,39 @@ test("chunks and trailers both ways", async () => {
   assertEquals(web.talks.length, 1);
 });
 
+test("trailers say nothing of framing, routing, credentials or how the content is taken", async () => {
+  const names = [
+    "Transfer-Encoding",
+    "Content-Length",
+    "Host",
+    "Authorization",
+    "Proxy-Authorization",
+    "Cookie",
+  ]
+    .concat("Set-Cookie", "Connection", "Expect", "Max-Forwards", "Cache-Control", "Range", "Location", "Via")
+    .concat(
+      "Forwarded",
+      "Content-Encoding",
+      "Content-Type",
+      "Content-Range",
+      "Trailer",
+      "TE",
+      "Upgrade",
+      "Proxy",
+    );
+  const trailers = `${names.map((name) => `${name}: 1\r\n`).join("")}X-T: 1\r\n`;
+  await using web = await origin(() =>
+    `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n${trailers}\r\n`
+  );
+  await using hopline = await proxy();
+  using client = await hopline.client();
+  client.send(
+    `POST http://${web.at}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n${trailers}\r\n`,
+  );
+  assertEquals((await client.message()).trailers, "x-t: 1\r\n");
+  assertEquals(web.requests[0].trailers, "x-t: 1\r\n");
+});
+
 test("a response that ends with its connection is chunked for a client that can tell the end so", async () => {
   await using web = await origin((_, talk) => {
     talk.send("HTTP/1.0 200 OK\r\nX: y\r\n\r\nall of it");

@@ -185,6 +185,27 @@ test("a WebSocket that is refused is an answer like any other", async () => {
   }
 });
 
+for (
+  const [what, fields] of [
+    ["another protocol", "Connection: Upgrade\r\nUpgrade: h2c\r\n"],
+    ["none", "Connection: Upgrade\r\n"],
+    ["one that Connection does not name", "Upgrade: websocket\r\n"],
+  ]
+) {
+  test(`a server that switches to ${what} where a WebSocket was asked for makes no tunnel`, async () => {
+    await using web = await origin(() => `HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`);
+    await using hopline = await proxy();
+    using client = await hopline.client();
+    client.send(
+      `GET http://${web.at}/ HTTP/1.1\r\nHost: x\r\n${handshake}\r\n`,
+      "GET /secret HTTP/1.1\r\n\r\n",
+    );
+    assertEquals((await client.message()).first, "HTTP/1.1 502 Bad Gateway");
+    await web.talks[0].ending();
+    assertEquals([web.requests.length, web.talks[0].size], [1, 0]);
+  });
+}
+
 const noUpgrades: [name: string, line: string, fields: string][] = [
   ["another protocol", "GET / HTTP/1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n"],
   ["two protocols", "GET / HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"],

@@ -9,6 +9,7 @@ import { concat } from "../support/bytes.ts";
 import { echoOrigin } from "../support/origins.ts";
 import { outcome } from "../support/traffic.ts";
 import { clients, http, socks5 } from "./clients.ts";
+import { lineLog } from "../../src/log.ts";
 import { serving } from "./serving.ts";
 import { scripted, Wire } from "./wire.ts";
 
@@ -122,4 +123,23 @@ test("a client that was refused is in the log before it leaves", async () => {
   wire.end();
   await house.server.close();
   assertEquals(house.events.filter(({ event }) => event === "tunnel.failed").length, 1);
+});
+
+// deno-lint-ignore no-control-regex -- what must not be there
+const hazards = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+test("no line holds what a terminal, or a reader of lines, could take for its own", () => {
+  const nasty = "a\x00\r\n\x1b[2J\x7f\x85\x9b\u061c\u200e\u2028\u202e\u2066\ufeffz";
+  const error = { code: "closed", hop: 1, label: nasty, stage: "relay", message: nasty };
+  for (const format of ["text", "json"] as const) {
+    const lines: string[] = [];
+    lineLog({ level: "info", format }, (line) => lines.push(line))("info", "tunnel.failed", {
+      user: nasty,
+      via: [nasty],
+      error,
+    });
+    assertEquals(lines.length, 1);
+    assertEquals(lines[0].match(hazards), null);
+    assertEquals(lines[0].match(/z/g)!.length, 4, "and nothing is left out");
+  }
 });

@@ -11,7 +11,7 @@ import { ipBytes, ipFromBytes, ipVersion, parsePort } from "../core/address.ts";
 import type { Client, Endpoint } from "../core/conn.ts";
 import type { Layer } from "../core/dialer.ts";
 import { ProxyError } from "../core/errors.ts";
-import { type Find, type Handshake, read, until } from "../core/handshake.ts";
+import { type Find, type Handshake, read, TooLong, until } from "../core/handshake.ts";
 import { crc32c } from "./proxy_protocol_crc.ts";
 
 /** The versions of the protocol: a line of text, or binary with room for more. */
@@ -42,13 +42,20 @@ export function* accept(): Handshake<Client> {
   const start = concat(first, yield* read(7, what));
   const startText = decoder.decode(start);
   if (startText.startsWith("PROXY ")) {
-    const rest = yield* until(lineEnd, maxV1 - start.length, what);
-    return parseV1(startText + decoder.decode(rest));
+    return parseV1(startText + decoder.decode(yield* restOfLine(maxV1 - start.length)));
   }
   if (!start.every((byte, index) => byte === SIGNATURE[index])) throw noHeader();
   const head = concat(start, yield* read(8, what));
   const { length, fields } = parseV2(head);
   return fields(length === 0 ? new Uint8Array(0) : yield* read(length, what));
+}
+
+function* restOfLine(max: number): Handshake<Uint8Array> {
+  try {
+    return yield* until(lineEnd, max, what);
+  } catch (error) {
+    throw error instanceof TooLong ? broken(`the line is longer than ${maxV1} bytes`) : error;
+  }
 }
 
 /** `PROXY TCP4 192.0.2.1 198.51.100.2 40112 443`, or `PROXY UNKNOWN …`, whose rest is ignored. */

@@ -113,7 +113,7 @@ export function* accept(gate: Gate): Handshake<TunnelRequest> {
 /** Bytes before a NUL, which is not waited for once there are more than `max`. */
 function* field(max: number, what: string): Handshake<Uint8Array> {
   try {
-    return (yield* until(nul, max + 1, what)).subarray(0, -1);
+    return (yield* until(nul, max + 1, `${what} with its NUL`)).subarray(0, -1);
   } catch (error) {
     if (error instanceof TooLong) yield* write(reply(REJECTED, null));
     throw error;

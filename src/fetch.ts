@@ -10,7 +10,7 @@ import { ProxyError } from "./core/errors.ts";
 import { validateConfig } from "./config/load.ts";
 import type { Fetch, ProxiedFetch } from "./runtime/proxied_fetch.ts";
 import { currentRuntime } from "./runtime/runtime.ts";
-import { Server } from "./server.ts";
+import { alone, Server } from "./server.ts";
 
 export type { Fetch };
 
@@ -21,8 +21,8 @@ export type DialedFetch = Fetch & AsyncDisposable;
  * A `fetch` that reaches servers through `dialer`, and is the platform's own in everything else: redirects, cookies,
  * compression, streams and the verification of certificates. `http:` and `https:` URLs alike become tunnels.
  *
- * It works by a listener on the loopback, with a password of its own, which opens with the first request and keeps the
- * program running until the function is disposed of (`await using`).
+ * It works by a listener on the loopback, with a password of its own, which opens with the first request and closes when
+ * the function is disposed of (`await using`). A program that doesn't do that ends soon after its last request.
  *
  * @throws ProxyError, from the promise, when the server could not be reached; it names the hop
  *
@@ -77,9 +77,11 @@ async function open(dialer: Dialer): Promise<Opened> {
   const password = crypto.randomUUID();
   const listener = { address: "127.0.0.1:0", protocols: ["http" as const], users: [{ username, password }] };
   const config = await validateConfig({ listeners: [listener] });
-  const server = await Server.start(config, { dialer, log: () => {} });
-  const { proxiedFetch } = await currentRuntime();
-  return { server, ...proxiedFetch({ address: server.addresses[0], username, password }) };
+  const runtime = await currentRuntime();
+  // Only requests that are under way keep the program running.
+  const background = alone({ ...runtime, listen: (at) => runtime.listen(at, { background: true }) });
+  const server = await Server.start(config, { dialer, log: () => {} }, background);
+  return { server, ...runtime.proxiedFetch({ address: server.addresses[0], username, password }) };
 }
 
 /** A dialer that remembers why a target could not be reached: a status would not say it all. */

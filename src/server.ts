@@ -262,7 +262,7 @@ function isInUse(error: unknown): boolean {
 }
 
 /** A server that shares nothing. */
-function alone(runtime: Runtime): Crew {
+export function alone(runtime: Runtime): Crew {
   let ids = 0;
   return {
     runtime,

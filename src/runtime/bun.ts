@@ -16,7 +16,7 @@ import { join, spliced } from "./bun_relay.ts";
 import { endpoint } from "./outgoing.ts";
 import { bunFetch } from "./proxied_fetch.ts";
 import { resolve } from "./resolve.ts";
-import type { Runtime } from "./runtime.ts";
+import type { ListenOptions, Runtime } from "./runtime.ts";
 
 /** A connection that is being made. */
 class Attempt {
@@ -103,7 +103,7 @@ class BunListener implements Listener {
   readonly #wildcard: boolean;
   readonly #listener: TCPSocketListener<BunConn>;
 
-  constructor(at: Endpoint, reusePort: boolean) {
+  constructor(at: Endpoint, { reusePort = false, background }: ListenOptions) {
     const options = {
       hostname: at.hostname,
       port: at.port,
@@ -113,11 +113,13 @@ class BunListener implements Listener {
       socket: {
         ...handler,
         open: (socket: Socket<BunConn>) => {
+          if (background) socket.unref();
           if (!giveBack(socket)) this.#accept(socket.data = this.#wrap(socket));
         },
       },
     };
     this.#listener = Bun.listen<BunConn>(options);
+    if (background) this.#listener.unref();
     this.addr = { hostname: at.hostname, port: this.#listener.port };
     this.#wildcard = ["0.0.0.0", "::"].includes(at.hostname);
   }
@@ -166,11 +168,11 @@ export const bunRuntime: Runtime = {
   proxiedFetch: bunFetch,
   join,
   spliced,
-  async listen(at, { reusePort = false } = {}) {
+  async listen(at, options = {}) {
     // Bun would report the name, and not the address that it bound.
     const hostname = ipVersion(at.hostname) === 0 ? await addressOf(at.hostname) : at.hostname;
     try {
-      return new BunListener({ hostname, port: at.port }, reusePort);
+      return new BunListener({ hostname, port: at.port }, options);
     } catch (error) {
       throw listenFailure(error);
     }

@@ -79,11 +79,13 @@ export const denoRuntime: Runtime = {
   exchange,
   proxiedFetch: denoFetch,
   spliced,
-  listen({ hostname, port }, { reusePort } = {}) {
+  listen({ hostname, port }, { reusePort, background } = {}) {
     try {
       // Deno looks at whether the option is there, and asks for --unstable-net then.
       const options = reusePort ? { hostname, port, reusePort } : { hostname, port };
-      return Promise.resolve(new DenoListener(Deno.listen(options)));
+      const listener = Deno.listen(options);
+      if (background) listener.unref();
+      return Promise.resolve(new DenoListener(listener));
     } catch (error) {
       return Promise.reject(listenFailure(error));
     }

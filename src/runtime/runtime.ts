@@ -14,6 +14,8 @@ import type { KernelRelay } from "./splice/relay.ts";
 export interface ListenOptions {
   /** Whether other processes that want the same may listen there as well; the system spreads connections over them. */
   readonly reusePort?: boolean;
+  /** Whether the program may end while it listens, and while clients are connected. */
+  readonly background?: boolean;
 }
 
 /** One runtime's sockets. */

@@ -5,9 +5,12 @@
  */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { chain, type Dialer, direct, fetchThrough, http, ProxyError, socks5 } from "@hopline/hopline";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { authority } from "../support/certificates.ts";
+import { command, root } from "../support/hopline.ts";
 import { blob, sha256, type WebOrigin, webOrigin } from "../support/origins.ts";
+import { must } from "../support/process.ts";
 import { freePort, temporaryDirectory } from "../support/temporary.ts";
 import { type Serving, serving } from "../server/serving.ts";
 import { scripted } from "../server/wire.ts";
@@ -98,4 +101,21 @@ test("a request that is aborted ends, and so does a fetch that is disposed of", 
   await near.logged("tunnel.closed");
   await fetch[Symbol.asyncDispose]();
   await lost;
+});
+
+test("a program that disposes of nothing ends behind its last request", async () => {
+  const script = directory.write(
+    "program.ts",
+    `import { chain, fetchThrough, socks5 } from ${JSON.stringify(join(root, "mod.ts"))};
+const fetch = fetchThrough(chain([socks5("127.0.0.1:${far.at.port}")]));
+const texts = [1, 2, 3].map(async () => (await (await fetch("${web.url}/blob")).arrayBuffer()).byteLength);
+console.log((await Promise.all(texts)).join(" "));
+const failure = await fetch("http://127.0.0.1:${await freePort()}/").catch((error) => error);
+console.log(failure.code);
+`,
+  );
+  const [runtime, ...before] = command.slice(0, -1);
+  const map = "Bun" in globalThis ? [] : ["--config", join(root, "deno.json")];
+  const { stdout } = await must(runtime, [...before, ...map, script], { timeout: 30_000 });
+  assertEquals(String(stdout), `${blob.length} ${blob.length} ${blob.length}\nrefused\n`);
 });

@@ -263,6 +263,20 @@ test("an idle connection is ended, a head that does not end as well", async () =
   for (const talk of web.talks) await talk.ending();
 });
 
+test("between requests, who has not passed the gate is waited for no longer than a handshake", async () => {
+  await using web = await origin();
+  await using hopline = await proxy({ ...twoUsers, timeouts: { handshake: "500ms" } });
+  using known = await hopline.client();
+  using unknown = await hopline.client();
+  for (const [client, credentials] of [[known, login("alice")], [unknown, login("eve")]] as const) {
+    client.send(get(web.at, "/", credentials));
+    await client.message();
+  }
+  assertEquals(await unknown.ending(), "fin");
+  known.send(get(web.at, "/", login("alice")));
+  assertEquals((await known.message()).text, "ok");
+});
+
 test("draining lets a request finish and ends connections between two", async () => {
   const { promise: go, resolve: release } = Promise.withResolvers<void>();
   await using web = await origin(async () => {

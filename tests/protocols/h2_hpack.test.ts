@@ -93,6 +93,11 @@ test("what is encoded is decoded", () => {
   }));
 });
 
+test("credentials are never to be indexed, by whoever passes them on (RFC 7541 section 6.2.3)", () => {
+  const bytes = encodeFields([["proxy-authorization", "x"], ["accept", "x"]]);
+  assertEquals([...bytes], [0x20, 0x1f, 49 - 15, 1, 0x78, 0x0f, 19 - 15, 1, 0x78]);
+});
+
 test("an arbitrary block is decoded or refused", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (block) => {
     try {

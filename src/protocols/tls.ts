@@ -14,6 +14,7 @@ import { concat } from "../core/bytes.ts";
 import { BufferedConn, type Conn, type Context, type TlsSettings } from "../core/conn.ts";
 import { type Hop, type Layer, type LayeredConn, layerHop } from "../core/dialer.ts";
 import { ProxyError, type Side } from "../core/errors.ts";
+import { Scope } from "../core/scope.ts";
 import type { Handler, Matcher } from "../core/serve.ts";
 import { CloseNotifyGate, losesHalfClose } from "./tls_half_close.ts";
 import { peerFacts, pinOf } from "./tls_peer.ts";
@@ -141,53 +142,49 @@ function checkPins(socket: TLSSocket, pins: readonly string[]): void {
 }
 
 /** Waits for a TLS handshake to succeed. On any failure both the socket and the connection below are gone. */
-async function handshake(
-  socket: TLSSocket,
-  carrier: ConnStream,
-  conn: Conn,
-  { signal }: Context,
-): Promise<void> {
+async function handshake(socket: TLSSocket, carrier: ConnStream, conn: Conn, ctx: Context): Promise<void> {
   const side = "upstream";
-  let cancel = () => {};
+  const under = new Handshake(carrier, ctx, side);
+  socket.once("secureConnect", () => under.resolve(socket));
+  socket.on("error", (error: Error) => under.reject(explained(error, side)));
   try {
-    await new Promise<void>((resolve, reject) => {
-      cancel = () => reject(timedOut(signal.reason, side));
-      if (signal.aborted) cancel();
-      signal.addEventListener("abort", cancel);
-      socket.once("secureConnect", resolve);
-      socket.on("error", (error: Error) => reject(explained(error, side)));
-      onCut(carrier, () => reject(failure(side, cutShort)));
-    });
+    await under.done;
   } catch (error) {
     conn.abort();
     socket.destroy();
     throw error;
-  } finally {
-    signal.removeEventListener("abort", cancel);
+  }
+}
+
+/** A handshake under way over a stream; it also ends with its context, and with the connection. */
+class Handshake {
+  readonly done: Promise<TLSSocket>;
+  resolve!: (socket: TLSSocket) => void;
+  reject!: (error: unknown) => void;
+
+  constructor(readonly carrier: ConnStream, ctx: Context, side: Side) {
+    const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+    const scope = new Scope(ctx, { abort: (reason) => reject(timedOut(reason, side)) });
+    // TLS is given time to make of an end what it can.
+    const cut = () => void setTimeout(() => reject(failure(side, cutShort)));
+    this.resolve = resolve;
+    this.reject = reject;
+    this.done = promise.finally(() => {
+      scope.leave();
+      carrier.off("end", cut).off("close", cut);
+    });
+    carrier.once("end", cut).once("close", cut);
   }
 }
 
 const cutShort = "the connection ended within the TLS handshake";
 
-/** Calls back when the connection has ended and TLS has had time to make of it what it can. */
-function onCut(carrier: ConnStream, callback: () => void): void {
-  for (const event of ["end", "close"]) carrier.once(event, () => setTimeout(callback));
-}
+/** A server of `node:tls`, for one handshake at a time: it does not say whose a finished one was. */
+class StreamServer {
+  readonly #server: tls.Server;
+  #under: Handshake | undefined;
 
-/**
- * Terminates TLS: by the transport's own means where it has any, and otherwise by a pool of servers, one for each
- * handshake under way, since `node:tls` does not say whose a finished handshake was.
- */
-export class TlsTerminator {
-  readonly #idle: tls.Server[] = [];
-  #settings: TlsSettings | undefined;
-
-  constructor(readonly options: TlsServerOptions) {
-    this.#idle.push(this.#create());
-  }
-
-  #create(): tls.Server {
-    const { certificate, key, clientCa, alpn } = this.options;
+  constructor({ certificate, key, clientCa, alpn }: TlsServerOptions) {
     const options = {
       ALPNProtocols: alpn === undefined ? undefined : [...alpn],
       cert: certificate,
@@ -197,7 +194,34 @@ export class TlsTerminator {
       rejectUnauthorized: clientCa !== undefined,
       allowHalfOpen: true,
     };
-    return usable(certificate, key, () => tls.createServer(options as tls.TlsOptions));
+    const server = this.#server = usable(
+      certificate,
+      key,
+      () => tls.createServer(options as tls.TlsOptions),
+    );
+    server.on("secureConnection", (socket) => this.#under?.resolve(socket));
+    server.on("tlsClientError", (error: Error, socket?: TLSSocket) => {
+      this.#under?.reject(explained(unverified(socket) ?? error, "client"));
+    });
+    if (losesHalfClose) server.on("keylog", (line: Uint8Array) => this.#under?.carrier.keylog(line));
+  }
+
+  async accept(carrier: ConnStream, ctx: Context): Promise<TLSSocket> {
+    this.#under = new Handshake(carrier, ctx, "client");
+    this.#server.emit("connection", carrier);
+    const socket = await this.#under.done;
+    this.#under = undefined;
+    return socket;
+  }
+}
+
+/** Terminates TLS: by the transport's own means where it has any, and otherwise by a pool of servers over streams. */
+export class TlsTerminator {
+  readonly #idle: StreamServer[];
+  #settings: TlsSettings | undefined;
+
+  constructor(readonly options: TlsServerOptions) {
+    this.#idle = [new StreamServer(options)];
   }
 
   #makeSettings(): TlsSettings {
@@ -227,24 +251,9 @@ export class TlsTerminator {
 
   async #acceptStream(conn: Conn, ctx: Context): Promise<Conn> {
     const carrier = new ConnStream(conn, losesHalfClose ? new CloseNotifyGate("CLIENT") : null);
-    const server = this.#idle.pop() ?? this.#create();
-    const { signal } = ctx;
-    let cancel = () => {};
+    const server = this.#idle.pop() ?? new StreamServer(this.options);
     try {
-      const socket = await new Promise<TLSSocket>((resolve, reject) => {
-        cancel = () => reject(timedOut(signal.reason, "client"));
-        if (signal.aborted) cancel();
-        signal.addEventListener("abort", cancel);
-        server.once("secureConnection", resolve);
-        server.once("tlsClientError", (error: Error, socket?: TLSSocket) => {
-          reject(explained(unverified(socket) ?? error, "client"));
-        });
-        onCut(carrier, () => reject(failure("client", cutShort)));
-        server.on("keylog", (line: Uint8Array) => carrier.keylog(line));
-        server.emit("connection", carrier);
-      });
-      server.removeAllListeners("tlsClientError");
-      server.removeAllListeners("keylog");
+      const socket = await server.accept(carrier, ctx);
       this.#idle.push(server);
       return new TlsConn(socket, carrier, conn, "client", socket.alpnProtocol || null);
     } catch (error) {
@@ -252,8 +261,6 @@ export class TlsTerminator {
       await conn.closeWrite().catch(() => {});
       carrier.destroy();
       throw error;
-    } finally {
-      signal.removeEventListener("abort", cancel);
     }
   }
 }

@@ -127,6 +127,8 @@ export class TlsConn implements LayeredConn {
   readonly #carrier: ConnStream;
   readonly #below: Conn;
   readonly #inbox: Inbox;
+  /** What waits for the stream: one that dies calls nobody back. */
+  readonly #waiting = new Set<(error: Error) => void>();
   #closed = false;
 
   constructor(
@@ -153,7 +155,11 @@ export class TlsConn implements LayeredConn {
     carrier.on("error", (error) => stream.destroy(error));
     carrier.onKeptEnd(() => stream.push(null));
     stream.on("error", (error) => inbox.fail(error));
-    stream.on("close", () => inbox.fail(closed()));
+    stream.on("close", () => {
+      // Errors are dear, and mostly nobody is there to be told.
+      if (!inbox.ended) inbox.fail(closed());
+      for (const died of this.#waiting) died(closed());
+    });
   }
 
   read(p: Uint8Array): Promise<number | null> {
@@ -191,18 +197,16 @@ export class TlsConn implements LayeredConn {
     this.#stream.destroy();
   }
 
-  /** Runs a stream call to its callback; a stream that dies first never calls it. */
+  /** Runs a stream call to its callback. */
   #settled(call: (done: (error?: Error | null) => void) => void): Promise<void> {
-    const stream = this.#stream;
     return new Promise((resolve, reject) => {
       const finish = (error?: Error | null) => {
-        stream.off("close", died);
+        this.#waiting.delete(finish);
         if (error) reject(error);
         else resolve();
       };
-      const died = () => finish(closed());
-      if (stream.destroyed) return died();
-      stream.on("close", died);
+      if (this.#stream.destroyed) return finish(closed());
+      this.#waiting.add(finish);
       call(finish);
     });
   }

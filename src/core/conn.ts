@@ -102,7 +102,8 @@ export interface Listener extends AsyncIterable<Conn> {
   close(): void;
 }
 
-const firstBuffer = 1024;
+/** The greeting of any protocol spoken here fits, a ClientHello with a share of a post-quantum key among them. */
+const firstBuffer = 2048;
 const cheap = 64;
 const nothing = new Uint8Array(0);
 

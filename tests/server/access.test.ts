@@ -7,7 +7,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, test } from "node:test";
 import { origin } from "../http/talk.ts";
 import { proxy } from "../http/proxying.ts";
-import { fromUtf8 } from "../support/bytes.ts";
+import { fromUtf8, toHex } from "../support/bytes.ts";
+import { clientHello, serverName } from "../support/client_hello.ts";
 import { echoOrigin, type Origin } from "../support/origins.ts";
 import { type Client, clients, http, httpAnswer, socks5 } from "./clients.ts";
 import { type Serving, serving } from "./serving.ts";
@@ -44,6 +45,20 @@ for (const client of clients) {
     assertEquals(await ask(house, client, "localhost", 1), client.success);
   });
 }
+
+test("nor does TLS that is passed on by name lead to this machine", async () => {
+  await using house = await serving({
+    listeners: [{ address: "127.0.0.1:0", sni: { port: echo.port } }],
+    access: { private: "deny" },
+  });
+  for (const [index, name] of ["localhost", "LOCALHOST", "localhost."].entries()) {
+    using wire = await Wire.to(house.at);
+    wire.send(clientHello(serverName(name)));
+    assertEquals(toHex(await wire.rest()), "15 03 01 00 02 02 31", "the alert access_denied");
+    const { error } = (await house.logged("tunnel.failed", index + 1)).fields;
+    assertMatch(error.message, /is a loopback address \(access\.private\)$/);
+  }
+});
 
 test("access.private says otherwise, for either", async () => {
   await using open = await serving({ listeners: [everywhere], access: { private: "allow" } });

@@ -96,28 +96,33 @@ export async function nameServer(
   const streams = await listen(server);
   const { port } = streams;
   const datagrams = createSocket("udp4");
+  const elsewhere = createSocket("udp4");
   datagrams.on("message", (message, { address, port }) => {
     const answer = reply("udp", message);
     if (answer === undefined) return;
-    // Somebody who guesses sends first: with another id, with the question itself, and of another name.
-    const guess = Buffer.from(answer);
-    guess[0] ^= 0xff;
-    const { id, questions: [{ type }] } = packet.decode(message);
-    const other = { name: "other.test", type, class: "IN" } as const;
-    const forged = packet.encode({
-      type: "response",
-      id,
-      questions: [other],
-      answers: [{ ...other, type: "A", data: "192.0.2.66" }],
+    // Somebody who guesses sends first: from another port, with another id, with the question itself, of another name.
+    const { id, questions: [{ name, type }] } = packet.decode(message);
+    const forged = (id: number, name: string) =>
+      packet.encode({
+        type: "response",
+        id,
+        questions: [{ name, type, class: "IN" }],
+        answers: [{ type: "A", name, class: "IN", ttl: 60, data: "192.0.2.66" }],
+      });
+    elsewhere.send(forged(id, name), port, address, () => {
+      for (const datagram of [forged(id ^ 0xff00, name), message, forged(id, "other.test"), answer]) {
+        datagrams.send(datagram, port, address);
+      }
     });
-    for (const datagram of [guess, message, forged, answer]) datagrams.send(datagram, port, address);
   });
   await new Promise<void>((resolve, reject) => {
     datagrams.once("error", reject);
     datagrams.bind(port, "127.0.0.1", () => resolve());
   });
   const close = async () => {
-    await new Promise<void>((resolve) => datagrams.close(() => resolve()));
+    for (const socket of [elsewhere, datagrams]) {
+      await new Promise<void>((resolve) => socket.close(() => resolve()));
+    }
     await streams[Symbol.asyncDispose]();
   };
   let closing: Promise<void> | undefined;

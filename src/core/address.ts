@@ -37,16 +37,29 @@ function fourOctets(text: string): number {
   return dots === 3 && octet >= 0 ? value * 256 + octet : -1;
 }
 
+/**
+ * An IPv6 address without dots: the library takes `::1.2.3.4` for `::ffff:1.2.3.4`, and numbers at the end that are no
+ * IPv4 address for one. Nothing is left of those.
+ */
+function inGroups(text: string): string {
+  const at = text.lastIndexOf(":") + 1;
+  if (at === 0 || !text.includes(".", at)) return text;
+  const value = fourOctets(text.slice(at));
+  return value < 0
+    ? ""
+    : `${text.slice(0, at)}${(value >>> 16).toString(16)}:${(value & 0xffff).toString(16)}`;
+}
+
 /** 4 or 6 for an IP address literal, 0 for anything else. */
 export function ipVersion(hostname: string): 0 | 4 | 6 {
   if (fourOctets(hostname) >= 0) return 4;
-  return hostname.includes(":") && !hostname.includes("%") && ipaddr.IPv6.isValid(hostname) ? 6 : 0;
+  return hostname.includes(":") && !hostname.includes("%") && ipaddr.IPv6.isValid(inGroups(hostname)) ? 6 : 0;
 }
 
 /** The 4 or 16 bytes of an address literal. */
 export function ipBytes(hostname: string): Uint8Array {
   const value = fourOctets(hostname);
-  if (value < 0) return Uint8Array.from(ipaddr.parse(hostname).toByteArray());
+  if (value < 0) return Uint8Array.from(ipaddr.parse(inGroups(hostname)).toByteArray());
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
@@ -63,7 +76,7 @@ export function literalBytes(hostname: string): Uint8Array | undefined {
   if (ipaddr.IPv4.isValid(text)) return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray());
   const [address] = text.split("%", 1);
   if (ipVersion(address) !== 6) return undefined;
-  return Uint8Array.from(ipaddr.process(address).toByteArray());
+  return Uint8Array.from(ipaddr.process(inGroups(address)).toByteArray());
 }
 
 /** The address that a resolver takes this for, in its canonical spelling. Nothing for a name. */
@@ -96,7 +109,7 @@ export function localhost(hostname: string, family: 4 | 6): string[] | undefined
 /** Whether a host is this machine: 127.0.0.0/8, ::1, mapped forms of them, or `localhost`. */
 export function isLoopback(hostname: string): boolean {
   if (ipVersion(hostname) === 0) return isLocalhost(hostname);
-  return ipaddr.process(hostname).range() === "loopback";
+  return ipaddr.process(inGroups(hostname)).range() === "loopback";
 }
 
 const nameCharacters = /^[A-Za-z0-9._-]+$/;
@@ -113,7 +126,7 @@ export function parseHostname(text: string): string {
     if (text.length > 255) throw new AddressError(`the host is ${text.length} bytes long; at most 255 fit`);
     return withoutGaps(text);
   }
-  if (ipVersion(text) === 6) return ipaddr.parse(text).toString();
+  if (ipVersion(text) === 6) return ipaddr.parse(inGroups(text)).toString();
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x20\x7f"#%/:<>?@[\\\]^`{|}]/.test(text)) {
     throw new AddressError(`${quote(text)} is not a host name`);

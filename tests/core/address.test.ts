@@ -44,6 +44,8 @@ const hosts: [given: string, parsed: string, version: 0 | 4 | 6][] = [
   ["0:0:0:0:0:0:0:1", "::1", 6],
   ["2001:DB8::0:1", "2001:db8::1", 6],
   ["::ffff:127.0.0.1", "::ffff:7f00:1", 6],
+  ["::127.0.0.1", "::7f00:1", 6],
+  ["64:ff9b::192.0.2.33", "64:ff9b::c000:221", 6],
   // IDNA
   ["bücher.example", "xn--bcher-kva.example", 0],
   ["BÜCHER.example", "xn--bcher-kva.example", 0],
@@ -91,6 +93,7 @@ const noHosts = [
     '"a"',
   ])
   .concat(["::1%eth0", "fe80::1%1", "1::2::3", "00001::", ":", ":::", "1.2.3.4:5", "::1.2.3"])
+  .concat(["::ffff:0x7f.0.0.1", "::ffff:0177.0.0.1", "::1.2.3.256", "::1.2.3.4:5", "1:1.2.3.4"])
   .concat([".", "..", ".a", "a..", "a..b", "127.0.0.1..", "a。。", "。a"])
   .concat(["a／b", "a％b", "a：b", "a＠b", "\u00ad", "\ud800", "ü.255", "١٢٧.0.0.1", "a\u200db", "a\u2028b"]);
 for (const text of noHosts) {

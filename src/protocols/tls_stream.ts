@@ -7,7 +7,7 @@ import { concat } from "../core/bytes.ts";
 import { Duplex } from "node:stream";
 import type { Conn, Endpoint } from "../core/conn.ts";
 import type { LayeredConn } from "../core/dialer.ts";
-import type { Side } from "../core/errors.ts";
+import { ProxyError, type Side } from "../core/errors.ts";
 import { Inbox } from "../core/inbox.ts";
 import { RecordWatch, truncated } from "../core/tls_records.ts";
 import type { CloseNotifyGate } from "./tls_half_close.ts";
@@ -154,7 +154,7 @@ export class TlsConn implements LayeredConn {
     });
     carrier.on("error", (error) => stream.destroy(error));
     carrier.onKeptEnd(() => stream.push(null));
-    stream.on("error", (error) => inbox.fail(error));
+    stream.on("error", (error) => inbox.fail(peer === "upstream" ? unwelcome(error) : error));
     stream.on("close", () => {
       // Errors are dear, and mostly nobody is there to be told.
       if (!inbox.ended) inbox.fail(closed());
@@ -214,4 +214,14 @@ export class TlsConn implements LayeredConn {
 
 function closed(): Error {
   return new Error("the TLS connection is closed");
+}
+
+/** In TLS 1.3 a server says only behind the handshake what it makes of our certificate. */
+function unwelcome(error: Error): Error {
+  if (!/alert.*(?:certificate|unknown_?ca)/i.test(error.message)) return error;
+  const what = /required/i.test(error.message)
+    ? "a client certificate is required"
+    : "our certificate is refused";
+  const [detail] = error.message.split("\n");
+  return new ProxyError(`${what} (${detail})`, { code: "tls", side: "upstream", stage: "tls", cause: error });
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { direct } from "@hopline/hopline";
 import { before, test } from "node:test";
 import type { Conn } from "../../src/core/conn.ts";
 import { ProxyError } from "../../src/core/errors.ts";
@@ -11,8 +12,9 @@ import { background } from "../../src/core/handshake.ts";
 import { type TlsClientOptions, tlsHop, TlsTerminator } from "../../src/protocols/tls.ts";
 import { authority, type Certificate, pin } from "../support/certificates.ts";
 import { memoryPair } from "../support/memory.ts";
-import { must } from "../support/process.ts";
-import { ending, readExactly, writeText } from "../support/traffic.ts";
+import { eventually, must, start } from "../support/process.ts";
+import { freePort } from "../support/temporary.ts";
+import { ending, readAll, readExactly, writeText } from "../support/traffic.ts";
 import { credentials, pem } from "./transports.ts";
 
 /** PEM texts. */
@@ -161,6 +163,32 @@ for (
     assertEquals([error.code, error.side, error.stage], ["tls", "client", "tls"]);
     // In TLS 1.3 a client learns that only when it reads.
     assertEquals(await client.then(ending, () => "error"), "error");
+  });
+
+  test(`a server requires a client certificate, and gets ${name}`, async () => {
+    const { directory, authority: own, server } = await credentials();
+    const port = await freePort();
+    const trust = ["-CAfile", own.file, "-verify_return_error", "-Verify", "1"];
+    const args = [
+      "s_server",
+      "-www",
+      "-accept",
+      `127.0.0.1:${port}`,
+      "-cert",
+      server.cert,
+      "-key",
+      server.key,
+      ...trust,
+    ];
+    await using openssl = start("openssl", args, { cwd: directory.path });
+    await eventually(openssl.output, () => openssl.output().includes("ACCEPT") || undefined);
+    const dialed = tlsHop(options()).wrap(direct()).dial({ hostname: "localhost", port });
+    const error = await assertRejects(async () => await readAll(await dialed, () => {}), ProxyError);
+    assertEquals([error.code, error.side, error.stage], ["tls", "upstream", "tls"]);
+    assertMatch(
+      error.message,
+      name === "none" ? /^a client certificate is required/ : /^our certificate is refused/,
+    );
   });
 }
 

@@ -15,6 +15,7 @@ import { connect } from "./connect.ts";
 import { explain } from "./explain.ts";
 import { commandHelp, help } from "./help.ts";
 import { importCommand } from "./import.ts";
+import { nameOurselves } from "./ourselves.ts";
 import { passwd } from "./passwd.ts";
 import { schema } from "./schema.ts";
 import { serve } from "./serve.ts";
@@ -41,6 +42,7 @@ const commands: Record<string, Command> = {
 /** Runs the command line of this process, and ends it. */
 export async function main(): Promise<void> {
   const outputs = [process.stdout, process.stderr].map(written);
+  nameOurselves();
   process.exitCode = await run(process.argv.slice(2));
   await Promise.all(outputs.map((end) => end()));
   process.exit();

@@ -32,7 +32,7 @@ export interface Answer extends Outcome {
 /** The first line of its output. */
 export type Greeting = Targets;
 
-const targets = listen();
+const targets = await listen();
 const idle = new Idle();
 
 function perform({ load, way, bounds }: Command): Promise<Outcome> {

@@ -12,6 +12,7 @@
  */
 import type { Socket } from "bun";
 import { Buffer } from "node:buffer";
+import { freePort } from "../../tests/support/temporary.ts";
 
 /** Bytes that reached the target in tunnels that began with `U` or `B`. */
 export const arrived = { bytes: 0 };
@@ -43,15 +44,20 @@ const nothing = new Uint8Array(0);
 const method = Uint8Array.of(5, 0);
 const success = Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0);
 
-/** Starts all of them. */
-export function listen(): Targets {
-  return { tunnel: tunnels(0), hop1: tunnels(1), hop3: tunnels(3), http: http() };
+/** Starts all of them. Their ports are none that the system gives, all of which may wait for their last segments. */
+export async function listen(): Promise<Targets> {
+  return {
+    tunnel: tunnels(await freePort(), 0),
+    hop1: tunnels(await freePort(), 1),
+    hop3: tunnels(await freePort(), 3),
+    http: http(await freePort()),
+  };
 }
 
-function tunnels(hops: number): number {
+function tunnels(port: number, hops: number): number {
   return Bun.listen<Served>({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
     socket: {
       open(socket) {
         socket.data = { messages: 2 * hops, head: nothing, mode: 0, rest: undefined };
@@ -115,7 +121,7 @@ function requestLength(bytes: Uint8Array): number {
 }
 
 /** Answers every request without a body with one KiB, and closes when the request says so. */
-function http(): number {
+function http(port: number): number {
   const head =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: 1024\r\n";
   const [answer, last] = ["\r\n", "Connection: close\r\n\r\n"].map((end) =>
@@ -123,7 +129,7 @@ function http(): number {
   );
   return Bun.listen<{ text: string }>({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
     socket: {
       open(socket) {
         socket.data = { text: "" };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 /** As much of Bun as it takes. */
 interface Bun {
   plugin(plugin: { name: string; setup(build: Build): void }): void;

@@ -36,11 +36,7 @@ class Attempt {
   }
 
   opened(socket: Socket<BunConn>): void {
-    if (this.#scope.aborted) {
-      // What becomes of it is for nobody: the callbacks are for connections.
-      socket.data = undefined!;
-      return void socket.terminate();
-    }
+    if (this.#scope.aborted) return drop(socket);
     this.#scope.leave();
     if (giveBack(socket)) return this.reject(connectFailure({ code: "EMFILE" }, this.address));
     const local = endpoint(socket.localAddress, socket.localPort);
@@ -76,10 +72,14 @@ async function routeError({ hostname, port }: Endpoint): Promise<string | undefi
 function giveBack(socket: Socket<BunConn>): boolean {
   const { fd } = socket as unknown as { readonly fd: number };
   if (!isScarce(fd)) return false;
-  // The callbacks are for connections.
+  drop(socket);
+  return true;
+}
+
+/** Closes a socket that nobody wants. What becomes of it is for nobody either: the callbacks are for connections. */
+function drop(socket: Socket<BunConn>): void {
   socket.data = undefined!;
   socket.terminate();
-  return true;
 }
 
 /** The callbacks of all sockets that are connected. */
